@@ -109,7 +109,8 @@ def nms(xyxy: Floats, score: Floats, class_id: NDArray[np.int64], threshold: flo
     for i in range(len(order)):
         if keep[i]:
             keep[i + 1 :] &= ~ious[i, i + 1 :]
-    return order[keep].astype(np.int64)
+    kept: NDArray[np.int64] = order[keep].astype(np.int64)
+    return kept
 
 
 def letterbox(size: tuple[int, int], model: tuple[int, int]) -> tuple[float, tuple[int, int], View]:

@@ -31,10 +31,10 @@ def load(family: Family, name: str, path: str = "") -> type[Any]:
         raise ConfigError([Problem(path, f"{name!r} is not a known type; {hint}known are {', '.join(known)}")])
     for entry in entry_points(group=f"smartbox.{family}"):
         if entry.name == name:
-            return _plugin(entry.load(), name)
-    return _plugin(importlib.import_module(f"smartbox.{family}.{name}"), name)
+            return _plugin(entry.load())
+    return _plugin(importlib.import_module(f"smartbox.{family}.{name}"))
 
 
-def _plugin(module: Any, name: str) -> type[Any]:
+def _plugin(module: Any) -> type[Any]:
     cls: type[Any] = module if isinstance(module, type) else module.Plugin
     return cls
