@@ -1,0 +1,67 @@
+# The steps of development and installation. CI calls these and nothing else.
+# Nothing has to be prepared by hand on Debian 12: what is missing is installed, and said.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= deploy/demo.yaml
+
+# What the tests talk to: a real broker, a real RTSP server, real encoders.
+TEST_PACKAGES := mosquitto mosquitto-clients ffmpeg libfaketime \
+	python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+	gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad
+
+.PHONY: help run test lint bench faults test-systemd test-arm install uninstall clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+run: $(VENV)/run.stamp ## the demo; SOURCE=rtsp://…, /dev/video0 or clip.mp4 for a real input, CONFIG=file for your own
+	$(if $(SOURCE),$(BIN)/smartbox run --source '$(SOURCE)',$(BIN)/smartbox run -c $(CONFIG))
+
+test: $(VENV)/test.stamp ## the test suite, without the long ones below; ARGS=… goes to pytest
+	scripts/debian-packages $(TEST_PACKAGES)
+	$(BIN)/python -m pytest -m 'not faults and not systemd and not arm and not slow' $(ARGS)
+
+lint: $(VENV)/test.stamp ## ruff, its format check, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/test.stamp ## figures on this machine: backends, tracker, latency, cost per camera
+	scripts/debian-packages $(TEST_PACKAGES)
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	set -e; for part in bench/*.py; do $(BIN)/python "$$part"; done
+
+faults: $(VENV)/test.stamp ## the long fault suite: kill -9 a thousand times and its like
+	scripts/debian-packages $(TEST_PACKAGES)
+	$(BIN)/python -m pytest -m faults --timeout 3600 -s $(ARGS)
+
+test-systemd: $(VENV)/test.stamp ## installs into a Debian booted by systemd-nspawn and breaks it there (root)
+	scripts/debian-packages $(TEST_PACKAGES) debootstrap systemd-container
+	$(BIN)/python -m pytest tests/systemd -m systemd --timeout 1800 -s $(ARGS)
+
+test-arm: $(VENV)/test.stamp ## installs and replays in an arm64 root under qemu-user (root)
+	scripts/debian-packages $(TEST_PACKAGES) debootstrap qemu-user-static
+	$(BIN)/python -m pytest tests/arm -m arm --timeout 3600 -s $(ARGS)
+
+install: ## to PREFIX (/opt/smartbox), with unit, user and example configuration (root; DESTDIR, EXTRAS, WHEELS)
+	scripts/install
+
+uninstall: ## removes it; data and configuration stay unless PURGE=1 (root)
+	scripts/uninstall
+
+clean: ## forgets the environment and what was built
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/run.stamp: pyproject.toml scripts/environment scripts/pick-python
+	scripts/environment $(VENV) demo
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml scripts/environment scripts/pick-python
+	scripts/environment $(VENV) demo,tflite,dev lab
+	@touch $(VENV)/run.stamp $@
+
+# scripts/install and scripts/uninstall read these from the environment
+export PREFIX DESTDIR EXTRAS WHEELS PURGE PYTHON
