@@ -1,0 +1,57 @@
+"""What all sources share: their common settings, and the choice of frames by time."""
+
+import threading
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from smartbox.clock import Clock
+from smartbox.settings import Duration, Settings
+from smartbox.types import Sample
+
+
+class SourceSettings(Settings):
+    """The keys that every source has; a subclass adds its own and implements `read`."""
+
+    fps: float = Field(5.0, gt=0, le=120)
+    """At most this many frames a second are delivered, chosen by their time. 5 shows a walking person
+    every 0.3 m; more costs inference."""
+
+    model: str | None = None
+    """Which entry of `models` looks at (or listens to) this source. None: pictures only."""
+
+    min_interval: Duration = Field(1.5, gt=0)
+    """Without any motion the model still looks at least this often (s), so that nobody who sits still is missed."""
+
+    gate: bool = True
+    """Skip inference while nothing moves, down to `min_interval`. false: infer on every delivered frame."""
+
+    def read(self, source_id: str, clock: Clock, stop: threading.Event) -> Iterator[Sample]:
+        """Frames and sound until the end of the recording, or until `stop` is set (noticed within 1 s).
+
+        Raises SourceError when the source cannot be opened or breaks; the caller retries by reading again.
+        Times of the samples of one kind increase.
+        """
+        raise NotImplementedError
+
+
+class Pacer:
+    """Chooses at most `fps` frames a second by their times, evenly; a stream that is slower passes whole.
+
+    The due times lie on a grid, so that 5 of 12 fps are 5 and not 4: a late frame does not delay the next one.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._period = 1.0 / fps
+        self._due: float | None = None
+
+    def take(self, time: float) -> bool:
+        """Is the frame at `time` (s) one to deliver?"""
+        if self._due is None:
+            self._due = time
+        if time < self._due - 0.02 * self._period:  # rounding of timestamps must not cost a whole period
+            return False
+        self._due += self._period
+        if time >= self._due:  # after a gap: do not catch up with a burst
+            self._due = time + self._period
+        return True
