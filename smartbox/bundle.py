@@ -1,0 +1,198 @@
+"""The model bundle: a directory with `manifest.yaml`, weights per backend, golden outputs and labels.
+
+The box reads it, the lab writes it. Nothing about a model is configured anywhere else.
+"""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from smartbox.errors import BackendError, ConfigError, Problem
+from smartbox.manifest import Golden, Manifest, ModelFile, Precision, Tolerance
+from smartbox.types import Floats, ModelRef
+
+MANIFEST = "manifest.yaml"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: a checked manifest and the directory it lies in."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Bundle":
+        """Read and check the manifest (weights are checked when `file` hands them out).
+
+        Raises ConfigError when `path` is no bundle, naming every bad key.
+        """
+        path = Path(path)
+        if path.is_file():
+            raise ConfigError(f"{path} is a file; a bundle is a directory with {MANIFEST}, give {path.parent}?")
+        if not path.is_dir():
+            raise ConfigError(f"{path} does not exist; a bundle is a directory with {MANIFEST}")
+        source = path / MANIFEST
+        if not source.is_file():
+            raise ConfigError(f"{path} has no {MANIFEST}: it is no model bundle")
+        try:
+            data = yaml.safe_load(source.read_bytes())
+        except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{source} cannot be read: {error}") from error
+        if not isinstance(data, dict):
+            raise ConfigError(f"{source} holds {type(data).__name__}, not a mapping: it is empty or torn")
+        try:
+            manifest = Manifest.model_validate(data)
+        except ValidationError as error:
+            raise ConfigError(problems(error, str(source))) from error
+        return cls(path, manifest)
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.manifest.labels
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the manifest, which holds the sums of all other files."""
+        return _sha256(self.path / MANIFEST)
+
+    def ref(self, backend: str) -> ModelRef:
+        """What an event says about the model that saw it."""
+        return ModelRef(self.name, self.manifest.version, self.sha256, backend)
+
+    def file(self, backend: str) -> Path:
+        """The weights for `backend`, checked against size and sha256. BackendError when absent or corrupt."""
+        entry = self.manifest.files.get(backend)
+        if entry is None:
+            have = ", ".join(self.manifest.files)
+            raise BackendError(f"bundle {self.name!r} has no file for backend {backend!r}; it has {have}")
+        return self._checked(entry)
+
+    def verify(self) -> list[str]:
+        """Check every file named by the manifest; returns what is wrong, empty when all is well."""
+        wrong = []
+        entries: list[ModelFile | Golden] = list(self.manifest.files.values())
+        if self.manifest.golden:
+            entries.append(self.manifest.golden)
+        for entry in entries:
+            try:
+                self._checked(entry)
+            except BackendError as error:
+                wrong.append(str(error))
+        return wrong
+
+    def golden(self) -> tuple[dict[str, NDArray[Any]], dict[str, Floats]]:
+        """The recorded inputs and float outputs by tensor name. BackendError when there are none."""
+        entry = self.manifest.golden
+        if entry is None:
+            raise BackendError(f"bundle {self.name!r} has no golden outputs")
+        path = self._checked(entry)
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                inputs = {s.name: data[f"input_{s.name}"] for s in self.manifest.inputs}
+                outputs = {s.name: data[f"output_{s.name}"].astype(np.float32) for s in self.manifest.outputs}
+        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+            raise BackendError(f"{path}: golden outputs cannot be read: {error}") from error
+        return inputs, outputs
+
+    def _checked(self, entry: ModelFile | Golden) -> Path:
+        path = self.path / entry.path
+        if not path.is_file():
+            raise BackendError(f"bundle {self.name!r}: {path} is missing")
+        size = path.stat().st_size
+        if size != entry.bytes:
+            raise BackendError(f"bundle {self.name!r}: {path} has {size} bytes, the manifest says {entry.bytes}")
+        if (found := _sha256(path)) != entry.sha256:
+            raise BackendError(f"bundle {self.name!r}: {path} is corrupt: sha256 {found}, manifest {entry.sha256}")
+        return path
+
+
+def find(name_or_path: str | Path, search: Sequence[Path]) -> Bundle:
+    """The bundle at a path, or the one of that name in the first of the `search` directories that has it."""
+    text = str(name_or_path)
+    if "/" in text or text.startswith("."):
+        return Bundle.open(Path(text).expanduser())
+    for directory in search:
+        if (directory / text / MANIFEST).is_file():
+            return Bundle.open(directory / text)
+    known = sorted({p.parent.name for d in search for p in d.glob(f"*/{MANIFEST}")})
+    close = get_close_matches(text, known, 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    places = ", ".join(map(str, search)) or "no directory"
+    raise ConfigError(f"no bundle {text!r} in {places}; {hint}bundles there: {', '.join(known) or 'none'}")
+
+
+def problems(error: ValidationError, source: str = "", prefix: str = "") -> list[Problem]:
+    """pydantic's complaints as ours: key path, what is wrong, the value."""
+    found = []
+    for item in error.errors(include_url=False):
+        path = ".".join(filter(None, [prefix, *map(str, item["loc"])]))
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "no such key here"
+        elif item["type"] != "missing" and not isinstance(item["input"], dict):
+            message += f", got {item['input']!r}"
+        found.append(Problem(f"{source}: {path}" if source and path else source or path, message))
+    return found
+
+
+def model_file(directory: Path, path: str, precision: Precision | None = None) -> ModelFile:
+    """The manifest's entry for weights already written at `directory / path`."""
+    whole = directory / path
+    return ModelFile(path=path, sha256=_sha256(whole), bytes=whole.stat().st_size, precision=precision or Precision())
+
+
+def write_golden(
+    directory: Path,
+    inputs: Mapping[str, NDArray[Any]],
+    outputs: Mapping[str, Floats],
+    tolerance: Mapping[str, Tolerance],
+    path: str = "golden.npz",
+) -> Golden:
+    """Record golden inputs and outputs (batch first); returns the manifest's entry."""
+    arrays = {f"input_{k}": v for k, v in inputs.items()} | {f"output_{k}": v for k, v in outputs.items()}
+    np.savez_compressed(directory / path, **arrays)
+    whole = directory / path
+    return Golden(path=path, sha256=_sha256(whole), bytes=whole.stat().st_size, tolerance=dict(tolerance))
+
+
+def write(directory: Path, manifest: Manifest) -> Bundle:
+    """Write `manifest.yaml` and `labels.txt` beside weights that are there already, then check the whole."""
+    directory.mkdir(parents=True, exist_ok=True)
+    data = manifest.model_dump(mode="json", exclude_none=True)
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    _replace(directory / "labels.txt", "".join(f"{label}\n" for label in manifest.labels))
+    _replace(directory / MANIFEST, text)
+    bundle = Bundle.open(directory)
+    if wrong := bundle.verify():
+        raise BackendError("\n".join(wrong))
+    return bundle
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
