@@ -1,0 +1,122 @@
+"""FFmpeg through PyAV: decoded pictures as Frames, decoded sound as AudioChunks.
+
+FFmpeg's own log lines never leave the process: they may quote a URL with its password.
+"""
+
+import math
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from smartbox.secrets import redact
+from smartbox.types import AudioChunk, Floats, Frame, Image
+
+av.logging.set_level(None)
+av.logging.set_libav_level(av.logging.PANIC)
+
+RATE = 16_000  # Hz, mono: what every sound model of smartbox takes
+CHUNK = RATE // 2  # samples in one AudioChunk, 0.5 s
+
+# 8-bit formats whose first plane is Y.
+_LUMA_FIRST = frozenset(
+    ["gray", "nv12", "nv21", "yuv411p", "yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p"]
+)
+
+
+class Converter:
+    """YUV to BGR with the matrix and range that the stream declares (BT.601 when it says nothing), as FFmpeg does.
+
+    One per reader: it keeps the scaler's tables. The lazy pixels of a Frame may be asked for by any thread.
+    """
+
+    def __init__(self) -> None:
+        self._scaler = VideoReformatter()
+        self._lock = threading.Lock()
+
+    def bgr(self, picture: VideoFrame) -> Image:
+        """H x W x 3 uint8, upright."""
+        with self._lock:
+            array: Any = self._scaler.reformat(picture, format="bgr24", threads=1).to_ndarray()
+        return np.ascontiguousarray(_upright(array, picture.rotation))
+
+    def frame(self, picture: VideoFrame, source: str, seq: int, time: float, utc: float) -> Frame:
+        """A Frame whose pixels are converted on first use; its luma is a view of the decoder's Y plane."""
+        turned = picture.rotation % 180 == 90  # a phone's clip says how it was held
+        size = (picture.height, picture.width) if turned else (picture.width, picture.height)
+        has_y = picture.format.name in _LUMA_FIRST and picture.planes[0].line_size >= picture.width
+        luma = (lambda: _luma(picture)) if has_y else None
+        return Frame(source, seq, time, utc, size, lambda: self.bgr(picture), luma)
+
+
+def _luma(picture: VideoFrame) -> Image:
+    plane: Any = picture.planes[0]  # lines are padded; the array keeps the decoder's buffer alive
+    rows = np.frombuffer(plane, np.uint8)[: picture.height * plane.line_size].reshape(picture.height, plane.line_size)
+    return _upright(rows[:, : picture.width], picture.rotation)
+
+
+def _upright(array: Image, degrees: int) -> Image:
+    """Undo the rotation (counter-clockwise degrees) that the container asks for, in quarter turns."""
+    return np.rot90(array, round(degrees / 90) % 4) if degrees else array
+
+
+class Ear:
+    """Any sound -> 16 kHz mono float32 pieces of CHUNK samples, each with the time of its first sample."""
+
+    def __init__(self, source: str, utc_offset: float) -> None:
+        self._source, self._utc_offset = source, utc_offset
+        self._resampler = _resampler()
+        self._rest: Floats = np.zeros(0, np.float32)
+        self._time = -math.inf  # of the first sample of _rest
+        self._seq = 0
+
+    def hear(self, sound: AudioFrame, time: float) -> Iterator[AudioChunk]:
+        """The chunks that are complete after `sound`, captured at `time`."""
+        if abs(time - (self._time + len(self._rest) / RATE)) > 0.1:  # the start, or a gap in the sound
+            self._rest, self._time = np.zeros(0, np.float32), time
+        sound.pts = None  # else the resampler fills or cuts after odd timestamps
+        self._take(sound)
+        while len(self._rest) >= CHUNK:
+            yield self._cut()
+
+    def finish(self) -> Iterator[AudioChunk]:
+        """What is left at the end of a recording; the ear is then new."""
+        self._take(None)
+        while len(self._rest):
+            yield self._cut()
+        self._resampler, self._time = _resampler(), -math.inf
+
+    def _take(self, sound: AudioFrame | None) -> None:
+        pieces = [np.asarray(out.to_ndarray(), np.float32).reshape(-1) for out in self._resampler.resample(sound)]
+        self._rest = np.concatenate([self._rest, *pieces])
+
+    def _cut(self) -> AudioChunk:
+        samples, self._rest = self._rest[:CHUNK].clip(-1.0, 1.0), self._rest[CHUNK:]
+        chunk = AudioChunk(self._source, self._seq, self._time, self._time + self._utc_offset, RATE, samples)
+        self._time += len(samples) / RATE
+        self._seq += 1
+        return chunk
+
+
+def _resampler() -> AudioResampler:
+    return AudioResampler(format="flt", layout="mono", rate=RATE)
+
+
+def video_stream(container: Any) -> VideoStream | None:
+    """The best video stream; the cover picture of a sound file is none."""
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    best: VideoStream | None = container.streams.best("video") if streams else None
+    return best if best in streams else (streams[0] if streams else None)
+
+
+def explain(error: Exception) -> str:
+    """What FFmpeg says, without the URL that it repeats."""
+    return redact(str(getattr(error, "strerror", None) or error))
