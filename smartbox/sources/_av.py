@@ -73,7 +73,8 @@ class Ear:
 
     def __init__(self, source: str, utc_offset: float) -> None:
         self._source, self._utc_offset = source, utc_offset
-        self._resampler = _resampler()
+        self._resampler = AudioResampler(format="fltp", rate=RATE)
+        self._kind: tuple[str, str, int] | None = None  # the sound that the resampler is set up for
         self._rest: Floats = np.zeros(0, np.float32)
         self._time = -math.inf  # of the first sample of _rest
         self._seq = 0
@@ -92,10 +93,13 @@ class Ear:
         self._take(None)
         while len(self._rest):
             yield self._cut()
-        self._resampler, self._time = _resampler(), -math.inf
+        self._kind, self._time = None, -math.inf
 
     def _take(self, sound: AudioFrame | None) -> None:
-        pieces = [np.asarray(out.to_ndarray(), np.float32).reshape(-1) for out in self._resampler.resample(sound)]
+        if sound is not None and self._kind != (kind := (sound.format.name, sound.layout.name, sound.sample_rate)):
+            self._resampler, self._kind = AudioResampler(format="fltp", rate=RATE), kind
+        # FFmpeg's own mono mix of floats adds power and may exceed 1; the mean of the channels does not.
+        pieces = [out.to_ndarray().mean(0, dtype=np.float32) for out in self._resampler.resample(sound)]
         self._rest = np.concatenate([self._rest, *pieces])
 
     def _cut(self) -> AudioChunk:
@@ -104,10 +108,6 @@ class Ear:
         self._time += len(samples) / RATE
         self._seq += 1
         return chunk
-
-
-def _resampler() -> AudioResampler:
-    return AudioResampler(format="flt", layout="mono", rate=RATE)
 
 
 def video_stream(container: Any) -> VideoStream | None:

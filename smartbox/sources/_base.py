@@ -36,20 +36,24 @@ class SourceSettings(Settings):
 
 
 class Pacer:
-    """Chooses at most `fps` frames a second by their times, evenly; a stream that is slower passes whole.
+    """Chooses at most `fps` frames a second by their times, evenly; a stream that is no faster passes whole.
 
-    The due times lie on a grid, so that 5 of 12 fps are 5 and not 4: a late frame does not delay the next one.
+    The due times lie on a grid, and the frame nearest to each is taken, so that 5 of 12 fps are 5 and not 4,
+    and jitter costs no frames.
     """
 
     def __init__(self, fps: float) -> None:
         self._period = 1.0 / fps
         self._due: float | None = None
+        self._before = 0.0
 
     def take(self, time: float) -> bool:
         """Is the frame at `time` (s) one to deliver?"""
         if self._due is None:
-            self._due = time
-        if time < self._due - 0.02 * self._period:  # rounding of timestamps must not cost a whole period
+            self._due = self._before = time
+        spacing = min(time - self._before, self._period)
+        self._before = time
+        if time < self._due - spacing / 2:
             return False
         self._due += self._period
         if time >= self._due:  # after a gap: do not catch up with a burst

@@ -1,14 +1,15 @@
 """Timestamps of a stream -> seconds of our clock: of a recording exactly, of a live stream smoothed."""
 
 _STEP = 0.001  # s: what "later" means for two frames with one timestamp
+_BACK = 0.2  # s: a lesser fall back is one odd timestamp, more is a new beginning
 _LEAP = 3600.0  # s: no recording pauses that long, its timestamps started anew
 
 
 class Timeline:
     """A recorded stream's own times, from `start` on, made to increase.
 
-    A missing timestamp follows its predecessor by that one's length; where timestamps fall back by more than
-    a second (joined recordings) or leap, the rest of the stream is moved to go on without a break.
+    A missing timestamp follows its predecessor by that one's length; where timestamps fall back (joined
+    recordings) or leap, the rest of the stream is moved to go on without a break.
     """
 
     def __init__(self, origin: float, start: float) -> None:
@@ -20,7 +21,7 @@ class Timeline:
         """Our time of an item `length` s long that the stream places at `seconds` (None: not said)."""
         time = self._next if seconds is None else self._origin + seconds
         if self._last is not None:
-            if not self._last - 1.0 < time < self._last + _LEAP:
+            if not self._last - _BACK < time < self._last + _LEAP:
                 self._origin += self._next - time
                 time = self._next
             time = max(time, self._last + _STEP)
