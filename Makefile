@@ -5,6 +5,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= deploy/demo.yaml
+EXTRAS ?= tflite
 
 # What the tests talk to: a real broker, a real RTSP server, real encoders.
 TEST_PACKAGES := mosquitto mosquitto-clients ffmpeg libfaketime \
