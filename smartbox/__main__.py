@@ -1,0 +1,57 @@
+"""The command line: sub-commands and their arguments, nothing else."""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+
+from smartbox import __version__, commands
+from smartbox.errors import ConfigError, SmartboxError
+from smartbox.supervise import chain
+
+ORDER = ("run", "check", "zones", "replay", "simulate", "score", "events", "bench", "models", "schema", "lab")
+DONE, FAILED, USAGE, REFUSED = 0, 1, 2, 78
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command; returns the exit code: 0 done, 1 failed, 2 wrong usage, 78 configuration refused."""
+    args = parser(sys.argv[1:2] if argv is None else list(argv[:1])).parse_args(argv)
+    try:
+        return int(args.main(args))
+    except ConfigError as error:
+        print(f"smartbox {args.command}: configuration refused", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  {problem}", file=sys.stderr)
+        return REFUSED
+    except SmartboxError as error:
+        print(f"smartbox {args.command}: {chain(error)}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return DONE
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser(wanted: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The whole parser. Only the module of the `wanted` command is imported, so that a box starts quickly."""
+    top = argparse.ArgumentParser(prog="smartbox", description="Cameras and microphones in, durable events out.")
+    top.add_argument("--version", action="version", version=f"smartbox {__version__}")
+    sub = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    known = [m.name for m in pkgutil.iter_modules(commands.__path__) if not m.name.startswith("_")]
+    everything = not set(wanted) & set(known)
+    for name in sorted(known, key=lambda n: ORDER.index(n) if n in ORDER else len(ORDER)):
+        if everything or name in wanted:
+            module = importlib.import_module(f"smartbox.commands.{name}")
+            summary = (module.__doc__ or "").strip().splitlines()[0]
+            epilog = f"example:\n  {module.EXAMPLE}"
+            raw = argparse.RawDescriptionHelpFormatter
+            one = sub.add_parser(name, help=summary, description=summary, epilog=epilog, formatter_class=raw)
+            module.add_arguments(one)
+            one.set_defaults(main=module.main)
+    return top
+
+
+if __name__ == "__main__":
+    sys.exit(main())

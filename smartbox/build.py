@@ -1,0 +1,101 @@
+"""From a Config to the parts that the daemon, replay and check all need: bundles, heads, rule runners, pipelines."""
+
+import os
+import random
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from smartbox import decoders
+from smartbox.bundle import Bundle, find
+from smartbox.config import Config
+from smartbox.episodes import RuleRunner
+from smartbox.errors import ConfigError, Problem
+from smartbox.geometry import Zone
+from smartbox.ids import Uuid7
+from smartbox.pipeline import Head, Pipeline
+
+
+def bundle_dirs(state_dir: Path) -> list[Path]:
+    """Where bundles are looked for: installed on this box, beside the program, in the checkout."""
+    places = [state_dir / "models", Path(sys.prefix).parent / "models", Path(__file__).parent.parent / "models"]
+    if extra := os.environ.get("SMARTBOX_MODELS"):
+        places.insert(0, Path(extra))
+    return places
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything inert that a configuration stands for."""
+
+    config: Config
+    bundles: Mapping[str, Bundle]
+    pipelines: Mapping[str, Pipeline]
+
+
+def parts(
+    config: Config,
+    new_id: Callable[[], str] | None = None,
+    synchronised: Callable[[], bool] = lambda: True,
+) -> Parts:
+    """Open the bundles' manifests and make one pipeline per source; ConfigError names what does not fit."""
+    ids = new_id or Uuid7(lambda: 0.0, random.Random(0))
+    bundles, problems = {}, []
+    for name, model in config.models.items():
+        try:
+            bundles[name] = find(model.bundle, bundle_dirs(config.box.state_dir))
+        except ConfigError as error:
+            problems += [Problem(f"models.{name}.bundle", str(problem)) for problem in error.problems]
+    problems += _rule_problems(config, bundles)
+    if problems:
+        raise ConfigError(problems)
+    pipelines = {
+        source: Pipeline(source, settings, _head(settings.model, bundles), runners(config, source, ids), synchronised)
+        for source, settings in config.sources.items()
+    }
+    return Parts(config, bundles, pipelines)
+
+
+def _head(model: str | None, bundles: Mapping[str, Bundle]) -> Head | None:
+    if model is None:
+        return None
+    manifest = bundles[model].manifest
+    return Head(model, manifest, decoders.build(manifest))
+
+
+def watched(config: Config, rule_id: str) -> dict[str, tuple[Zone, ...]]:
+    """The sources that a rule watches, each with the rule's zones on it."""
+    rule = config.rules[rule_id]
+    result: dict[str, list[Zone]] = {source: [] for source in rule.cameras or ()}
+    for zone_id in rule.zones:
+        zone = config.zones[zone_id]
+        result.setdefault(zone.source, []).append(zone)
+    return {source: tuple(zones) for source, zones in result.items()}
+
+
+def runners(config: Config, source: str, new_id: Callable[[], str]) -> list[RuleRunner]:
+    """One independent instance of every rule that watches `source`."""
+    made = []
+    for rule_id, rule in config.rules.items():
+        places = watched(config, rule_id)
+        if source in places:
+            kind, fps = config.kinds[f"rules.{rule_id}"], config.sources[source].fps
+            made.append(RuleRunner(rule_id, kind, rule, source, places[source], new_id, fps=fps))
+    return made
+
+
+def _rule_problems(config: Config, bundles: Mapping[str, Bundle]) -> list[Problem]:
+    """Zones that a rule cannot use, and labels that the model of its source does not have."""
+    problems = []
+    for rule_id, rule in config.rules.items():
+        for source, zones in watched(config, rule_id).items():
+            problems += [Problem(f"rules.{rule_id}", text) for text in rule.problems(zones)]
+            model = config.sources[source].model
+            if model is None:
+                problems.append(Problem(f"sources.{source}.model", f"is missing; rule {rule_id!r} watches this source"))
+            elif model in bundles and (lacking := rule.missing_labels(bundles[model].labels)):
+                have = ", ".join(bundles[model].labels)
+                text = f"model {model!r} of source {source!r} does not know {', '.join(lacking)}; it knows {have}"
+                problems.append(Problem(f"rules.{rule_id}", text))
+    return problems

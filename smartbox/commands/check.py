@@ -1,0 +1,108 @@
+"""Validates a configuration; with --probe also opens every model, source and the broker once."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from smartbox import config as configuration
+from smartbox import probe
+from smartbox.build import Parts, parts, watched
+from smartbox.errors import ConfigError
+from smartbox.sketch import sketch
+from smartbox.supervise import chain
+
+EXAMPLE = "smartbox check -c /etc/smartbox/smartbox.yaml --probe --pictures /tmp/look"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", required=True, help="the configuration")
+    parser.add_argument("--probe", action="store_true", help="open every model, source and the broker once")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="with --probe: write what each camera sees")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def main(args: argparse.Namespace) -> int:
+    if args.pictures and not args.probe:
+        print("smartbox check: --pictures needs --probe", file=sys.stderr)
+        return 2
+    try:
+        made = parts(configuration.load(args.config))
+    except ConfigError as error:
+        if not args.json:
+            raise
+        problems = [{"path": p.path, "message": p.message} for p in error.problems]
+        print(json.dumps({"ok": False, "problems": problems}, indent=2))
+        return 78
+    found = _probe(made, args.pictures) if args.probe else []
+    ok = not any(f.error for f in found)
+    document = {"ok": ok, "problems": [], "plan": plan(made), "probe": [f.to_json() for f in found]}
+    print(json.dumps(document, indent=2) if args.json else _text(document, found))
+    return 0 if ok else 1
+
+
+def plan(made: Parts) -> dict[str, Any]:
+    """What this configuration will do."""
+    config = made.config
+    rules = {}
+    for rule_id, rule in config.rules.items():
+        places = watched(config, rule_id)
+        rules[rule_id] = {
+            "kind": config.kinds[f"rules.{rule_id}"],
+            "watches": {source: [zone.id for zone in zones] for source, zones in places.items()},
+            "severity": rule.severity,
+        }
+    return {
+        "box": f"{config.box.site}/{config.box.id}",
+        "state_dir": str(config.box.state_dir),
+        "mqtt": config.mqtt.url,
+        "models": {name: f"{b.name} {b.manifest.version}" for name, b in made.bundles.items()},
+        "sources": {
+            name: {"type": config.kinds[f"sources.{name}"], "fps": s.fps, "model": s.model}
+            for name, s in config.sources.items()
+        },
+        "rules": rules,
+    }
+
+
+def _probe(made: Parts, pictures: Path | None) -> list[probe.Found]:
+    opened, found = probe.models(made)
+    looks, seen = probe.sources(made, opened)
+    for model in opened.values():
+        model.close()
+    found += [*seen, probe.broker(made.config)]
+    if pictures:
+        found += _write(made, looks, pictures)
+    return found
+
+
+def _write(made: Parts, looks: dict[str, probe.Look], directory: Path) -> list[probe.Found]:
+    found = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for source, look in looks.items():
+            zones = [zone for zone in made.config.zones.values() if zone.source == source]
+            path = directory / f"{source}.jpg"
+            path.write_bytes(sketch(look.frame.image, zones, look.detections))
+            found.append(probe.Found("picture", str(path)))
+    except OSError as error:
+        found.append(probe.Found("picture", error=f"{directory}: {chain(error)}"))
+    return found
+
+
+def _text(document: dict[str, Any], found: list[probe.Found]) -> str:
+    planned = document["plan"]
+    lines = [f"box {planned['box']}, state in {planned['state_dir']}, events to {planned['mqtt']}"]
+    lines += [f"  model  {name}: {text}" for name, text in planned["models"].items()]
+    for name, source in planned["sources"].items():
+        lines.append(f"  source {name}: {source['type']}, {source['fps']:g} fps, model {source['model'] or 'none'}")
+    for name, rule in planned["rules"].items():
+        places = "; ".join(f"{s}: {', '.join(z) or 'whole picture'}" for s, z in rule["watches"].items())
+        lines.append(f"  rule   {name}: {rule['kind']} on {places}")
+    for item in found:
+        lines.append(f"  {'FAILED' if item.error else 'ok    '} {item.what}: {item.error or item.detail}")
+    lines.append(
+        "the configuration is good" if document["ok"] else "the configuration is good, but not all of it works"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,115 @@
+"""Runs recordings through the rules and prints the events as JSON lines."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from smartbox import cloudevent, score
+from smartbox import config as configuration
+from smartbox.errors import ConfigError
+from smartbox.evidence import EvidenceStore
+from smartbox.inference import overlay
+from smartbox.progress import Progress
+from smartbox.replay import START_UTC, Replay, Replayed, input_settings
+from smartbox.settings import parse_duration
+from smartbox.types import Event
+
+EXAMPLE = "smartbox replay -c smartbox.yaml --input gate=gate.mp4 --truth gate.jsonl"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", required=True, help="the configuration")
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="SOURCE=PATH",
+        help="a video, a sound file, or detections as JSON lines (.jsonl), in place of a source",
+    )
+    parser.add_argument("--speed", choices=("max", "real"), default="max", help="the events are the same at both")
+    parser.add_argument("--until", type=parse_duration, metavar="30s", help="stop at this time of the recording")
+    parser.add_argument("--start", metavar="TIME", help="when the recording began, ISO 8601, for schedules")
+    parser.add_argument("--truth", type=Path, metavar="FILE", help="print the score against these truth lines")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="write the picture of each begin")
+    parser.add_argument("--json", action="store_true", help="nothing but JSON lines; the score is the last")
+
+
+def main(args: argparse.Namespace) -> int:
+    config, lines = _load(args.config, args.input)
+    start = _start(args.start)
+    replay = Replay(config, lines, start, args.speed == "real")
+    store = EvidenceStore(args.pictures) if args.pictures else None
+    documents = []
+    try:
+        with Progress("replay", "s") as progress:
+            for step in _steps(replay, args.until):
+                progress.at(step.item.time if step else None)
+                for event in step.events if step else replay.finish():
+                    documents.append(_print(event, config))
+                if step and store:
+                    _save(step, store)
+    finally:
+        replay.close()
+    if args.truth:
+        _print_score(config, args, documents)
+    return 0
+
+
+def _steps(replay: Replay, until: float | None) -> Iterator[Replayed | None]:
+    yield from replay.run(until)
+    yield None
+
+
+def _print(event: Event, config: configuration.Config) -> bytes:
+    document = cloudevent.to_json(event, config.box.site, config.box.id)
+    sys.stdout.buffer.write(document + b"\n")
+    sys.stdout.buffer.flush()
+    return document
+
+
+def _save(step: Replayed, store: EvidenceStore) -> None:
+    for shot in step.result.snapshots:
+        store.save_picture(shot.frame.image, overlay(shot), shot.event.id, shot.event.time_utc)
+
+
+def _load(path: Path, inputs: list[str]) -> tuple[configuration.Config, dict[str, Path]]:
+    """The configuration with its sources replaced by files, and the detections files by source."""
+    if not inputs:
+        return configuration.load(path), {}
+    written = _written_sources(path)
+    replaced: dict[str, Any] = {}
+    lines: dict[str, Path] = {}
+    for pair in inputs:
+        source, equals, file = pair.partition("=")
+        if not equals or source not in written:
+            raise ConfigError(f"--input {pair}: write SOURCE=PATH; sources are {', '.join(written) or 'none'}")
+        if not Path(file).is_file():
+            raise ConfigError(f"--input {pair}: no such file")
+        if Path(file).suffix == ".jsonl":
+            lines[source] = Path(file)
+        else:
+            replaced[source] = input_settings(written[source], Path(file))
+    return configuration.load(path, replaced), lines
+
+
+def _written_sources(path: Path) -> dict[str, dict[str, Any]]:
+    configured = configuration.load(path)
+    return {name: settings.model_dump() for name, settings in configured.sources.items()}
+
+
+def _start(text: str | None) -> float:
+    if text is None:
+        return START_UTC
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--start {text}: write it as 2026-11-24T22:00:00+01:00") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _print_score(config: configuration.Config, args: argparse.Namespace, documents: list[bytes]) -> None:
+    result = score.score_documents(config, args.truth, documents)
+    print(result.to_json() if args.json else result.table())

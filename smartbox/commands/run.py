@@ -1,0 +1,67 @@
+"""Runs the box: cameras in, events out, until SIGTERM or Ctrl-C."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from smartbox import anysource, journal
+from smartbox import config as configuration
+from smartbox.daemon import Daemon
+from smartbox.errors import ConfigError
+from smartbox.notify import Notifier
+
+EXAMPLE = "smartbox run -c /etc/smartbox/smartbox.yaml"
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="the configuration")
+    parser.add_argument("--source", metavar="URL", help="try one camera or clip, with an intrusion zone all over it")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+
+
+def main(args: argparse.Namespace) -> int:
+    if (args.config is None) == (args.source is None):
+        print("smartbox run: give either -c FILE or --source URL", file=sys.stderr)
+        return 2
+    journal.setup(logging.DEBUG if args.verbose else logging.INFO)
+    config = anysource.load(args.source) if args.source else configuration.load(args.config)
+    daemon = Daemon(config)
+    stop, again = threading.Event(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: _reload(args.config, again, stop))
+    _announce(config)
+    daemon.run(stop)
+    if again.is_set():
+        Notifier().reloading()
+        os.execv(sys.executable, [sys.executable, "-m", "smartbox", *sys.argv[1:]])
+    return 0
+
+
+def _reload(path: Path | None, again: threading.Event, stop: threading.Event) -> None:
+    """SIGHUP: a good configuration restarts the box in place, open episodes go on; a bad one changes nothing."""
+    try:
+        if path is not None:
+            configuration.load(path)
+    except ConfigError as error:
+        for problem in error.problems:
+            log.error("reload refused, the old configuration stays: %s", problem)
+        return
+    log.info("reload: restarting in place")
+    again.set()
+    stop.set()
+
+
+def _announce(config: configuration.Config) -> None:
+    """Where to look, for a person who started this by hand."""
+    root = f"smartbox/v1/{config.box.site}/{config.box.id}"
+    host, port = config.mqtt.host, config.mqtt.port
+    log.info("state and pictures: %s", config.box.state_dir)
+    tls = " --capath /etc/ssl/certs" if config.mqtt.tls else ""
+    log.info("watch it: mosquitto_sub -h %s -p %d%s -v -t '%s/#'", host, port, tls, root)

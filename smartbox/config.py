@@ -1,0 +1,329 @@
+"""The configuration: one strict YAML file -> Config, or a ConfigError with every problem and its key's path."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
+
+from smartbox import plugins, yamlfile
+from smartbox.errors import ConfigError, Problem
+from smartbox.geometry import Polygon, Zone, area
+from smartbox.mqtt import MqttSettings
+from smartbox.settings import ByteSize, Duration, Settings
+from smartbox.types import Point
+
+VERSION = 1
+ID_PATTERN = r"^[a-z0-9-]{1,48}$"
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Vertex = tuple[Share, Share]
+M = TypeVar("M", bound=BaseModel)
+
+
+def default_state_dir() -> Path:
+    """Where state is kept when the configuration does not say: systemd's directory, else XDG's."""
+    if systemd := os.environ.get("STATE_DIRECTORY"):
+        return Path(systemd.split(":")[0])
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "smartbox"
+
+
+class BoxSettings(Settings):
+    """Who this box is."""
+
+    site: Id
+    """Site, the second level of every topic: a-z, 0-9 and -."""
+    id: Id
+    """This box, unique within the site."""
+    state_dir: Path = Field(default_factory=default_state_dir)
+    """Outbox, counters and evidence. Default: systemd's state directory, else the XDG state directory."""
+
+
+class ModelSettings(Settings):
+    """A model bundle, and the engines that may run it."""
+
+    bundle: str
+    """Name of an installed bundle (`lrssd-park`) or a path to one."""
+    backends: tuple[str | dict[str, Any], ...] = Field(default=("onnxruntime",), min_length=1)
+    """Tried in order. A type's name, `auto` (the one that `smartbox bench` found fastest), or a mapping with `type:`
+    and the backend's settings, e.g. `{type: tflite, delegates: [/usr/lib/libedgetpu.so.1]}`."""
+
+
+class EvidenceSettings(Settings):
+    """Pictures that go with events: how many are kept, and whether a small one is sent over MQTT."""
+
+    keep: Duration = Field(default=14 * 86400.0, gt=0)
+    """Pictures older than this are deleted."""
+    bytes: ByteSize = Field(default=8_000_000_000, gt=0)
+    """All pictures together take at most this much, the oldest go first."""
+    free: ByteSize = Field(default=200_000_000, ge=0)
+    """This much of the disk stays free, pictures go first."""
+    thumbnail: bool = True
+    """Send a JPEG of at most 48 KiB with each alarm on `picture/{episode}`. false: pictures never leave the box."""
+
+
+class ZoneSettings(Settings):
+    """A place in one source's picture; give one of polygon, line and slots. Coordinates are 0-1, y down."""
+
+    source: Id
+    """The source whose picture it lies in."""
+    polygon: tuple[Vertex, ...] | None = Field(default=None, min_length=3, max_length=32)
+    """3 to 32 corner points."""
+    line: tuple[Vertex, Vertex] | None = None
+    """Two points; crossing from the left side to the right side, as seen walking along it, counts as `in`."""
+    slots: dict[str, Annotated[tuple[Vertex, ...], Field(min_length=3, max_length=32)]] | None = Field(
+        default=None, min_length=1, max_length=500
+    )
+    """Parking slots: name -> polygon."""
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> "ZoneSettings":
+        shapes = [n for n in ("polygon", "line", "slots") if getattr(self, n) is not None]
+        if len(shapes) != 1:
+            raise ValueError(f"give exactly one of polygon, line and slots; found {', '.join(shapes) or 'none'}")
+        for polygon in [self.polygon or (), *(self.slots or {}).values()]:
+            if polygon and area(polygon) < 1e-5:
+                raise ValueError("the polygon has no area: its points lie on one line")
+        if self.line and self.line[0] == self.line[1]:
+            raise ValueError("the line's two points are the same")
+        return self
+
+    def zone(self, zone_id: str) -> Zone:
+        slots: dict[str, tuple[Point, ...]] = dict(self.slots or {})
+        polygon: Polygon = self.polygon or ()
+        return Zone(zone_id, self.source, polygon, self.line, slots)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole, checked configuration. sources and rules hold plugin settings by id."""
+
+    path: Path
+    box: BoxSettings
+    mqtt: MqttSettings
+    evidence: EvidenceSettings
+    models: Mapping[str, ModelSettings]
+    sources: Mapping[str, Any]
+    zones: Mapping[str, Zone]
+    rules: Mapping[str, Any]
+    kinds: Mapping[str, str]
+    """Plugin type of each source and rule: `sources.east` -> `rtsp`."""
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def backends(self, model: str) -> list[tuple[str, Any]]:
+        """(type, settings) of a model's backends in order; `auto` stays ("auto", None)."""
+        result: list[tuple[str, Any]] = []
+        for entry in self.models[model].backends:
+            name, rest = _split_backend(entry)
+            result.append((name, None if name == "auto" else plugins.load("backends", name).model_validate(rest)))
+        return result
+
+
+def load(path: Path | str, sources: Mapping[str, Any] | None = None) -> Config:
+    """Read and check a configuration file; ConfigError carries every problem at once.
+
+    sources: settings (with `type`) that take the place of the sources of the same ids, as `replay --input` does.
+    """
+    document = yamlfile.read(Path(path))
+    if sources:
+        document.values["sources"] = {**(document.values.get("sources") or {}), **sources}
+    checker = _Checker(document)
+    config = checker.config()
+    if checker.problems or config is None:
+        raise ConfigError([Problem(p.path, f"{p.message}  ({document.where(p.path)})") for p in checker.problems])
+    return config
+
+
+def _split_backend(entry: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    if isinstance(entry, str):
+        return entry, {}
+    return str(entry.get("type")), {k: v for k, v in entry.items() if k != "type"}
+
+
+TOP_KEYS = ("version", "box", "mqtt", "evidence", "models", "sources", "zones", "rules")
+
+
+class _Checker:
+    """Collects every problem while building the Config."""
+
+    def __init__(self, document: yamlfile.Document) -> None:
+        self.problems = document.problems
+        self._document = document
+        self._top: dict[str, Any] = document.values
+        self._kinds: dict[str, str] = {}
+
+    def config(self) -> Config | None:
+        for key in self._top:
+            if key not in TOP_KEYS:
+                self._wrong(key, _unknown(key, TOP_KEYS))
+        version = self._top.get("version")
+        if version != VERSION:
+            self._wrong("version", f"{version!r} is not a version this release reads; write `version: {VERSION}`")
+        box = self._part(BoxSettings, "box", required=True)
+        mqtt = self._part(MqttSettings, "mqtt", required=True)
+        evidence = self._part(EvidenceSettings, "evidence")
+        models = self._map(ModelSettings, "models")
+        sources = self._plugins("sources")
+        zones = self._map(ZoneSettings, "zones")
+        rules = self._plugins("rules")
+        for name, model in models.items():
+            self._check_backends(f"models.{name}.backends", model)
+        self._check_references(sources, zones, rules)
+        if self.problems or box is None or mqtt is None or evidence is None:
+            return None
+        return Config(
+            path=self._document.path,
+            box=box,
+            mqtt=mqtt,
+            evidence=evidence,
+            models=models,
+            sources=sources,
+            zones={zone_id: zone.zone(zone_id) for zone_id, zone in zones.items()},
+            rules=rules,
+            kinds=self._kinds,
+            secrets=frozenset(s for s in self._document.secrets if s),
+        )
+
+    def _part(self, cls: type[M], key: str, required: bool = False) -> M | None:
+        if key not in self._top and required:
+            self._wrong(key, f"is missing; it needs {', '.join(_required(cls))}")
+            return None
+        return self._validate(cls, self._top.get(key), key)
+
+    def _map(self, cls: type[M], key: str) -> dict[str, M]:
+        result = {}
+        for name, value in self._entries(key).items():
+            made = self._validate(cls, value, f"{key}.{name}")
+            if made is not None:
+                result[name] = made
+        return result
+
+    def _plugins(self, family: Literal["sources", "rules"]) -> dict[str, Any]:
+        result = {}
+        for name, value in self._entries(family).items():
+            path = f"{family}.{name}"
+            if not isinstance(value, dict):
+                self._wrong(path, "must be a mapping with `type:` and its settings")
+                continue
+            kind = value.get("type")
+            if not isinstance(kind, str):
+                self._wrong(f"{path}.type", f"is missing; known are {', '.join(plugins.names(family))}")
+                continue
+            try:
+                cls = plugins.load(family, kind, f"{path}.type")
+            except ConfigError as error:
+                self.problems.extend(error.problems)
+                continue
+            made = self._validate(cls, {k: v for k, v in value.items() if k != "type"}, path)
+            if made is not None:
+                result[name] = made
+                self._kinds[path] = kind
+        return result
+
+    def _entries(self, key: str) -> dict[str, Any]:
+        values = self._top.get(key)
+        if values is None:
+            return {}
+        if not isinstance(values, dict):
+            self._wrong(key, "must be a mapping of an id to its settings")
+            return {}
+        for name in values:
+            if not re.fullmatch(ID_PATTERN, name):
+                self._wrong(f"{key}.{name}", f"{name!r} is no id: use a-z, 0-9 and -, at most 48 characters")
+        return values
+
+    def _validate(self, cls: type[M], value: Any, path: str) -> M | None:
+        try:
+            return cls.model_validate({} if value is None else value)
+        except ValidationError as error:
+            self.problems.extend(problems_of(error, cls, path))
+            return None
+
+    def _check_backends(self, path: str, model: ModelSettings) -> None:
+        for i, entry in enumerate(model.backends):
+            name, rest = _split_backend(entry)
+            if name == "auto":
+                continue
+            try:
+                cls = plugins.load("backends", name, f"{path}.{i}")
+            except ConfigError as error:
+                self.problems.extend(error.problems)
+                continue
+            self._validate(cls, rest, f"{path}.{i}")
+
+    def _check_references(self, sources: Mapping[str, Any], zones: Mapping[str, Any], rules: Mapping[str, Any]) -> None:
+        written = {key: self._entries_of(key) for key in ("models", "sources", "zones")}
+        for name, source in sources.items():
+            model = getattr(source, "model", None)
+            if model is not None and model not in written["models"]:
+                self._wrong(f"sources.{name}.model", _unknown(model, written["models"], "model"))
+        for name, zone in zones.items():
+            if zone.source not in written["sources"]:
+                self._wrong(f"zones.{name}.source", _unknown(zone.source, written["sources"], "source"))
+        for name, rule in rules.items():
+            self._check_rule(f"rules.{name}", rule, zones, written)
+
+    def _check_rule(
+        self, path: str, rule: Any, zones: Mapping[str, Any], written: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        for source in rule.cameras or ():
+            if source not in written["sources"]:
+                self._wrong(f"{path}.cameras", _unknown(source, written["sources"], "source"))
+        for i, zone_id in enumerate(rule.zones):
+            if zone_id not in written["zones"]:
+                self._wrong(f"{path}.zones.{i}", _unknown(zone_id, written["zones"], "zone"))
+            elif zone_id in zones and rule.zone_kind and getattr(zones[zone_id], rule.zone_kind) is None:
+                self._wrong(f"{path}.zones.{i}", f"{zone_id!r} must be a zone with `{rule.zone_kind}:` for this rule")
+        if not rule.zones and not rule.cameras:
+            self._wrong(path, "watches nothing: give `zones:` or `cameras:`")
+
+    def _entries_of(self, key: str) -> tuple[str, ...]:
+        values = self._top.get(key)
+        return tuple(values) if isinstance(values, dict) else ()
+
+    def _wrong(self, path: str, message: str) -> None:
+        self.problems.append(Problem(path, message))
+
+
+def problems_of(error: ValidationError, cls: type[BaseModel], path: str) -> list[Problem]:
+    """A pydantic error in our words: path, value, and what would be right."""
+    problems = []
+    for item in error.errors(include_url=False):
+        parts = [str(part) for part in item["loc"] if not _is_branch(part)]
+        where = ".".join([path, *parts]) if path else ".".join(parts)
+        if item["type"] == "extra_forbidden":
+            message = _unknown(parts[-1] if parts else "?", list(cls.model_fields) if len(parts) == 1 else [])
+        elif item["type"] == "missing":
+            message = "is missing"
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            message = message[:1].lower() + message[1:]
+            if not isinstance(item["input"], dict | list) and not _secret_like(parts):
+                message = f"{item['input']!r}: {message}"
+        problems.append(Problem(where, message))
+    return problems
+
+
+def _is_branch(part: Any) -> bool:
+    """Parts of a location that pydantic adds for unions and validators, not keys of the file."""
+    return isinstance(part, str) and ("[" in part or "(" in part or part in ("str", "int", "float", "bool"))
+
+
+def _secret_like(parts: list[str]) -> bool:
+    return any(word in part for part in parts for word in ("password", "secret", "credential", "url", "key"))
+
+
+def _unknown(name: str, known: Any, what: str = "key") -> str:
+    close = get_close_matches(str(name), list(known), 1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    listing = f"; known are {', '.join(known)}" if known else (f"; no {what}s are configured" if what != "key" else "")
+    return f"{name!r} is not a known {what}{hint}{listing}"
+
+
+def _required(cls: type[BaseModel]) -> list[str]:
+    return [name for name, info in cls.model_fields.items() if info.is_required()]

@@ -1,0 +1,332 @@
+"""The daemon: builds everything, starts the workers, watches them, stops them. The composition root."""
+
+import fcntl
+import logging
+import os
+import random
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO, Any
+
+from smartbox import __version__
+from smartbox.broker import Broker
+from smartbox.build import Parts, parts, watched
+from smartbox.clock import Clock, SystemClock
+from smartbox.cloudevent import timestamp
+from smartbox.config import Config
+from smartbox.errors import StorageError
+from smartbox.evidence import EvidenceLimits, EvidenceStore
+from smartbox.health import SourceHealth, clock_synchronised, machine, source_document
+from smartbox.ids import Uuid7
+from smartbox.inference import Committed, Inference
+from smartbox.mailbox import Mailboxes
+from smartbox.model import Model
+from smartbox.notices import Notices
+from smartbox.notify import Notifier
+from smartbox.outbox import Outbox
+from smartbox.publisher import Publisher
+from smartbox.secrets import redact
+from smartbox.supervise import Heartbeats, chain, supervise
+from smartbox.types import Event, Sample
+
+log = logging.getLogger(__name__)
+
+STALE_S = 5.0
+WARM_LIMIT_S = 120.0
+READY_BY_S = 8.0
+TRIM_EVERY_S = 60.0
+OCCUPANCY_EVERY_S = 60.0
+
+
+class Daemon:
+    """One box. `run(stop)` returns when `stop` is set and everything is put away."""
+
+    def __init__(self, config: Config, clock: Clock | None = None, notifier: Notifier | None = None) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self._notifier = notifier or Notifier()
+        self._new_id = Uuid7(self.clock.utc, random.Random())
+        self._parts: Parts = parts(config, self._new_id, clock_synchronised)
+        state = config.box.state_dir
+        limits = EvidenceLimits(bytes=config.evidence.bytes, age=config.evidence.keep, free=config.evidence.free)
+        self.evidence = EvidenceStore(state / "evidence", limits)
+        self.outbox = Outbox(
+            state, self.clock, self._new_id, config.box.site, config.box.id, make_room=self.evidence.make_room
+        )
+        self.beats = Heartbeats(self.clock)
+        self.mailboxes = Mailboxes(list(config.sources))
+        now = self.clock.monotonic()
+        self.health = {source: SourceHealth(now) for source in config.sources}
+        self._notices = Notices(self._new_id, self.clock)
+        self.models = {
+            name: Model(bundle, config.backends(name), state) for name, bundle in self._parts.bundles.items()
+        }
+        self.inference = Inference(
+            self.mailboxes,
+            self._parts.pipelines,
+            self.models,
+            self.outbox,
+            self.evidence,
+            self.clock,
+            thumbnails=config.evidence.thumbnail,
+            beat=lambda: self.beats.beat("inference"),
+            on_step=self._stepped,
+            on_tick=self._tick,
+        )
+        self.publisher = Publisher(
+            self.outbox,
+            config.mqtt,
+            self.clock,
+            config.box.site,
+            config.box.id,
+            new_id=self._new_id,
+            random=random.Random(),
+            birth=self.birth,
+            health=self.report,
+            heartbeat=lambda: self.beats.beat("publisher"),
+            active=[(rule, source) for rule in config.rules for source in watched(config, rule)],
+        )
+        self._occupancy: dict[str, tuple[dict[str, Any], float]] = {}
+        self._trimmed = now
+        self._lock: IO[str] | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Start, watch until `stop`, then put everything away. StorageError when the state directory is unusable."""
+        unclean = self._open_state()
+        broker = Broker() if self.config.mqtt.embedded else None
+        if broker is not None:
+            broker.start()
+        self.inference.commit(self._resume(unclean))
+        working, sending = threading.Event(), threading.Event()
+        readers = [self._thread(f"source.{s}", self._reader(s), working) for s in self.config.sources]
+        inference = self._thread("inference", self.inference.run, working)
+        publisher = self._thread("publisher", self._publish, sending)
+        try:
+            self._watch(stop)
+        finally:
+            self._notifier.stopping("putting everything away")
+            working.set()
+            self.mailboxes.ring()
+            inference.join(5.0)
+            sending.set()
+            publisher.join(5.0)
+            for reader in readers:
+                reader.join(1.0)
+            self._close(broker)
+
+    def _open_state(self) -> bool:
+        """Lock and open the state directory; True when the last run did not end in order."""
+        state = self.config.box.state_dir
+        try:
+            state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = (state / "lock").open("a+")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StorageError(f"box.state_dir {state}: another smartbox is running there") from error
+        except OSError as error:
+            raise StorageError(f"box.state_dir {state}: {error.strerror}; it must be a writable directory") from error
+        self.outbox.open()
+        running = state / "running"
+        unclean = running.exists()
+        _touch(running)
+        return unclean
+
+    def _resume(self, unclean: bool) -> list[Event]:
+        """Take up open episodes; ends for those whose rule is gone."""
+        now, utc = self.clock.monotonic(), self.clock.utc()
+        before = self.outbox.open_episodes()
+        events: list[Event] = list(self._notices.after_restart(before))
+        for source, pipeline in self._parts.pipelines.items():
+            events += pipeline.restore([e for e in before if e.camera == source and e.cls != "system"], now, utc)
+        known = {(r.rule_id, r.source) for p in self._parts.pipelines.values() for r in p.runners}
+        gone = [e for e in before if e.cls != "system" and (e.rule, e.camera) not in known]
+        events += [_ended(e, self._new_id(), now, utc) for e in gone]
+        detail = {"version": __version__, "after": "crash" if unclean else "stop", "resumed": len(before)}
+        events.append(self._notices.once("start", "medium" if unclean else "info", detail))
+        return events
+
+    def _close(self, broker: Broker | None) -> None:
+        for model in self.models.values():
+            model.close()
+        self.outbox.close()
+        if broker is not None:
+            broker.stop()
+        (self.config.box.state_dir / "running").unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+
+    def _thread(self, name: str, run: Callable[[threading.Event], bool], stop: threading.Event) -> threading.Thread:
+        source = name.removeprefix("source.") if name.startswith("source.") else None
+
+        def failed(error: Exception) -> None:
+            if source:
+                self.health[source].broke(redact(chain(error)))
+
+        thread = threading.Thread(
+            target=supervise, args=(name, run, stop, self.clock), kwargs={"on_error": failed}, name=name, daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _reader(self, source: str) -> Callable[[threading.Event], bool]:
+        settings, health = self.config.sources[source], self.health[source]
+
+        def read(stop: threading.Event) -> bool:
+            sample: Sample
+            for sample in settings.read(source, self.clock, stop):
+                health.sample(self.clock.monotonic())
+                self.mailboxes.put(sample)
+                if stop.is_set():
+                    return False
+            health.ended = not stop.is_set()
+            if health.ended:
+                log.info("source %s: the recording has ended", source)
+            return False
+
+        return read
+
+    def _publish(self, stop: threading.Event) -> bool:
+        self.publisher.run(stop)
+        return False
+
+    def _watch(self, stop: threading.Event) -> None:
+        """Feed systemd while the workers make progress; a stuck one is a reason to be restarted."""
+        began, ready = self.clock.monotonic(), False
+        while not self.clock.wait(stop, 1.0):
+            waited = self.clock.monotonic() - began
+            warm = self.inference.warm.is_set()
+            if not ready and (warm or waited > READY_BY_S):
+                ready = True
+                self._notifier.ready(self._status())
+                log.info("ready: %s", self._status())
+            watched_workers = ["publisher", "inference"] if warm else ["publisher"]
+            stuck = self.beats.stale(watched_workers, STALE_S)
+            if not warm and waited > WARM_LIMIT_S:
+                stuck.append("model loading")
+            if stuck:
+                log.error("no progress in %s; the watchdog is not fed", ", ".join(stuck))
+                continue
+            self._notifier.alive()
+            self._notifier.status(self._status())
+
+    def _status(self) -> str:
+        online = sum(h.state == "online" for h in self.health.values())
+        link = self.publisher.status
+        broker = "broker connected" if link.connected else f"no broker ({link.reason or 'connecting'})"
+        state = "" if self.inference.warm.is_set() else "warming, "
+        return f"{state}{online}/{len(self.health)} sources online, {broker}, {link.depth} events waiting"
+
+    def _stepped(self, step: Committed) -> None:
+        source = step.pipeline.source
+        self.health[source].faults = step.result.scene.picture
+        slots = step.pipeline.occupancy
+        if slots:
+            self._tell_occupancy(source, slots)
+
+    def _tell_occupancy(self, source: str, slots: dict[str, Any]) -> None:
+        """On change, and every minute, so that a consumer sees that it is alive."""
+        now = self.clock.monotonic()
+        before, at = self._occupancy.get(source, ({}, 0.0))
+        if slots == before and now - at < OCCUPANCY_EVERY_S:
+            return
+        self._occupancy[source] = (dict(slots), now)
+        counts = {state: sum(s == state for s in slots.values()) for state in ("free", "occupied", "unknown")}
+        document = {"slots": slots, "counts": counts, "ts": timestamp(self.clock.utc())}
+        self.publisher.retained.set(f"occupancy/{source}", document)
+
+    def _tick(self) -> Sequence[Event]:
+        """Judge sources and models twice a second; what changed becomes system events and retained documents."""
+        now, utc = self.clock.monotonic(), self.clock.utc()
+        events: list[Event] = []
+        for source, health in self.health.items():
+            if health.judge(now, utc):
+                self.publisher.retained.set(f"source/{source}", source_document(health, timestamp))
+                log.log(
+                    logging.INFO if health.state == "online" else logging.WARNING,
+                    "source %s is %s %s",
+                    source,
+                    health.state,
+                    health.reason,
+                    extra={"source": source},
+                )
+            offline = health.state == "offline" and health.reason != "starting"
+            events += self._notices.condition("source_offline", source, offline, "medium", health.reason)
+            degraded = health.state == "degraded"
+            events += self._notices.condition("source_degraded", source, degraded, "medium", health.reason)
+            if health.last_sample is None or now - health.last_sample > 1.0:
+                events += self._parts.pipelines[source].idle(now, utc)
+        for name in self.models:
+            reason = self.inference.failing.get(name, "")
+            events += self._notices.condition("model_failing", name, bool(reason), "high", reason)
+            fallen = self.models[name].fallen_back
+            events += self._notices.condition("backend_fallback", name, bool(fallen), "medium", fallen)
+        if now - self._trimmed > TRIM_EVERY_S:
+            self._trimmed = now
+            self._trim(utc)
+        self.publisher.set_state("degraded" if self.troubles() else "ready")
+        return events
+
+    def _trim(self, utc: float) -> None:
+        try:
+            self.evidence.trim(utc)
+        except StorageError as error:
+            log.error("evidence: %s", chain(error))
+
+    def troubles(self) -> list[str]:
+        """Everything that keeps this box from being `ready`."""
+        found = [f"source {s}: {h.reason}" for s, h in self.health.items() if h.state != "online" and not h.ended]
+        found += [f"model {name}: {reason}" for name, reason in self.inference.failing.items()]
+        if self.outbox.degraded:
+            found.append(f"storage: {self.outbox.degraded}")
+        return found
+
+    def birth(self) -> dict[str, Any]:
+        """What this box is and has (the publisher adds session, version and depth)."""
+        config = self.config
+        models = {name: asdict(model.ref) for name, model in self.models.items()}
+        sources = {
+            name: {"type": config.kinds[f"sources.{name}"], "fps": s.fps, "model": s.model}
+            for name, s in config.sources.items()
+        }
+        rules = {
+            name: {"kind": config.kinds[f"rules.{name}"], "sources": list(watched(config, name))}
+            for name in config.rules
+        }
+        return {"models": models, "sources": sources, "rules": rules, "capabilities": {"commands": []}}
+
+    def report(self) -> dict[str, Any]:
+        """The health document."""
+        now = self.clock.monotonic()
+        sources = {
+            name: {
+                "state": h.state,
+                "fps": round(h.fps, 2),
+                "last_sample_age_s": None if h.last_sample is None else round(now - h.last_sample, 2),
+                "received": self.mailboxes.received[name],
+                "replaced": self.mailboxes.replaced[name],
+            }
+            for name, h in self.health.items()
+        }
+        inference = {name: timings.summary() for name, timings in self.inference.timings.items()}
+        try:
+            board = machine(self.config.box.state_dir)
+        except OSError as error:
+            board = {"error": error.strerror}
+        return {**board, "sources": sources, "inference": inference, "troubles": self.troubles()}
+
+
+def _ended(event: Event, event_id: str, now: float, utc: float) -> Event:
+    """The end of an episode whose rule no longer exists."""
+    return replace(
+        event, id=event_id, phase="end", time_utc=utc, monotonic=now, ended_utc=utc, end_reason="config", evidence=()
+    )
+
+
+def _touch(path: Path) -> None:
+    try:
+        with path.open("w") as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        log.error("%s: %s", path, error.strerror)

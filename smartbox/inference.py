@@ -1,0 +1,169 @@
+"""The inference worker: takes samples fairly, asks the models in batches, judges, commits events."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from smartbox.clock import Clock
+from smartbox.errors import BackendError, StorageError
+from smartbox.evidence import EvidenceStore, Overlay
+from smartbox.health import Timings
+from smartbox.mailbox import Mailboxes
+from smartbox.model import Model
+from smartbox.outbox import Entry, Outbox
+from smartbox.pipeline import Answer, Pipeline, Plan, Snapshot, StepResult
+from smartbox.supervise import chain
+from smartbox.types import Event, Evidence, Sample
+
+log = logging.getLogger(__name__)
+
+BATCH = 8
+TICK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the rest of the box may know after a step: events stand on the disk already."""
+
+    result: StepResult
+    pipeline: Pipeline
+    events: tuple[Event, ...]
+
+
+class Inference:
+    """Owns the models and pipelines; `run(stop)` until stopped. All puts into the outbox happen on this thread."""
+
+    def __init__(
+        self,
+        mailboxes: Mailboxes,
+        pipelines: Mapping[str, Pipeline],
+        models: Mapping[str, Model],
+        outbox: Outbox,
+        evidence: EvidenceStore,
+        clock: Clock,
+        *,
+        thumbnails: bool,
+        beat: Callable[[], None],
+        on_step: Callable[[Committed], None],
+        on_tick: Callable[[], Sequence[Event]],
+    ) -> None:
+        """on_tick: called about twice a second; the events that it returns are committed."""
+        self._mailboxes = mailboxes
+        self._pipelines = pipelines
+        self._models = models
+        self._outbox = outbox
+        self._evidence = evidence
+        self._clock = clock
+        self._thumbnails = thumbnails
+        self._beat = beat
+        self._on_step = on_step
+        self._on_tick = on_tick
+        self.warm = threading.Event()
+        self.timings = {name: Timings() for name in models}
+        self.failing: dict[str, str] = {}
+
+    def run(self, stop: threading.Event) -> bool:
+        """Work until `stop`; False then."""
+        self._warm_up()
+        next_tick = self._clock.monotonic()
+        while not stop.is_set():
+            self._beat()
+            samples = self._mailboxes.take(BATCH, TICK_S / 2)
+            if samples:
+                self.process(samples)
+            if self._clock.monotonic() >= next_tick:
+                next_tick = self._clock.monotonic() + TICK_S
+                self.commit(self._on_tick())
+        return False
+
+    def _warm_up(self) -> None:
+        for name, model in self._models.items():
+            try:
+                model.open()
+                self.failing.pop(name, None)
+            except BackendError as error:
+                self._failed(name, error)
+        self.warm.set()
+
+    def process(self, samples: Sequence[Sample]) -> None:
+        """One round: plan all, run each model once over all its requests, step each."""
+        plans = [self._pipelines[sample.source].plan(sample) for sample in samples]
+        answers = self._ask(plans)
+        for plan, mine in zip(plans, answers, strict=True):
+            pipeline = self._pipelines[plan.sample.source]
+            result = pipeline.step(plan, mine)
+            events = self._commit_step(result)
+            self._on_step(Committed(result, pipeline, events))
+
+    def _ask(self, plans: Sequence[Plan]) -> list[list[Answer]]:
+        """Answers per plan; none for a plan whose model failed."""
+        answers: list[list[Answer]] = [[] for _ in plans]
+        for name, model in self._models.items():
+            asked = [(i, request) for i, plan in enumerate(plans) for request in plan.requests if request.model == name]
+            if not asked:
+                continue
+            began = self._clock.monotonic()
+            try:
+                outputs = model.run([request.tensor for _, request in asked])
+            except BackendError as error:
+                self._failed(name, error)
+                continue
+            self.timings[name].add((self._clock.monotonic() - began) / len(asked))
+            self.failing.pop(name, None)
+            for (i, _), output in zip(asked, outputs, strict=True):
+                answers[i].append(Answer(output, model.ref))
+        return answers
+
+    def _failed(self, name: str, error: BackendError) -> None:
+        reason = chain(error)
+        if self.failing.get(name) != reason:
+            log.error("model %s: %s", name, reason)
+        self.failing[name] = reason
+
+    def _commit_step(self, result: StepResult) -> tuple[Event, ...]:
+        pictures = {shot.event.id: self._picture(shot) for shot in result.snapshots}
+        entries = []
+        for event in result.events:
+            evidence, thumbnail = pictures.get(event.id) or (None, None)
+            files = (evidence,) if evidence else ()
+            entries.append(Entry(event, files, thumbnail if self._thumbnails else None))
+        return self._put(entries)
+
+    def commit(self, events: Sequence[Event]) -> tuple[Event, ...]:
+        """Put events that have no picture."""
+        return self._put([Entry(event) for event in events])
+
+    def _put(self, entries: Sequence[Entry]) -> tuple[Event, ...]:
+        if not entries:
+            return ()
+        events = tuple(self._outbox.put_all(entries))
+        for event in events:
+            log.info("%s", describe(event))
+        return events
+
+    def _picture(self, shot: Snapshot) -> tuple[Evidence, bytes] | None:
+        event = shot.event
+        try:
+            return self._evidence.save_picture(shot.frame.image, overlay(shot), event.id, event.time_utc)
+        except StorageError as error:
+            log.error("%s: the event goes without its picture: %s", event.rule, chain(error))
+            return None
+
+
+def overlay(shot: Snapshot) -> Overlay:
+    """What to draw on an event's picture."""
+    event = shot.event
+    boxes = [(m.xyxy, m.label, m.score, True) for m in event.objects if m.xyxy is not None]
+    zones = [(zone.id, shape) for zone in shot.zones for shape in (zone.polygon, zone.line or ()) if shape]
+    zones += [(slot, polygon) for zone in shot.zones for slot, polygon in zone.slots.items()]
+    return Overlay(zones, boxes, event.rule, f"{event.kind} · {event.camera}")
+
+
+def describe(event: Event) -> str:
+    """One line for a person: what, where, since when."""
+    place = f"{event.camera}/{event.zone}" if event.zone else event.camera
+    what = ", ".join(f"{m.label} {m.score:.2f}" for m in event.objects[:3])
+    parts = [f"{event.cls} {event.kind} {event.phase}", f"rule {event.rule}", place, f"{event.dwell_s:.1f} s", what]
+    parts.append(event.end_reason or str(event.detail.get("reason") or ""))
+    return " · ".join(part for part in parts if part)

@@ -1,0 +1,124 @@
+"""One look at everything that a configuration names: open each model, take a frame of each source, greet the broker."""
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from smartbox import mqtt
+from smartbox.build import Parts
+from smartbox.clock import SystemClock
+from smartbox.config import Config
+from smartbox.errors import BackendError, SmartboxError
+from smartbox.model import Model
+from smartbox.pipeline import Answer
+from smartbox.secrets import redact
+from smartbox.supervise import chain
+from smartbox.types import Detections, Frame, Sample
+
+FIRST_SAMPLE_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one probe said: `what` is the key's path, `detail` for people, `error` None when all is well."""
+
+    what: str
+    detail: str = ""
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """The first frame of a source and what the model saw on it."""
+
+    frame: Frame
+    detections: Detections
+
+
+def models(parts: Parts) -> tuple[dict[str, Model], list[Found]]:
+    """Open every model; those that opened, and a line for each."""
+    opened, found = {}, []
+    for name, bundle in parts.bundles.items():
+        model = Model(bundle, parts.config.backends(name), parts.config.box.state_dir)
+        try:
+            model.open()
+        except BackendError as error:
+            found.append(Found(f"models.{name}", error=chain(error)))
+            continue
+        opened[name] = model
+        detail = f"{model.ref.name} {model.ref.version} on {model.ref.backend}"
+        found.append(Found(f"models.{name}", detail + (f" ({model.fallen_back})" if model.fallen_back else "")))
+    return opened, found
+
+
+def sources(parts: Parts, opened: Mapping[str, Model]) -> tuple[dict[str, Look], list[Found]]:
+    """The first sample of every source, looked at by its model; all sources at once."""
+    samples: dict[str, Sample] = {}
+    errors: dict[str, str] = {}
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=_first, args=(parts.config, name, stop, samples, errors), daemon=True)
+        for name in parts.config.sources
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(FIRST_SAMPLE_S)
+    stop.set()
+    looks, found = {}, []
+    for name in parts.config.sources:
+        path, sample = f"sources.{name}", samples.get(name)
+        if name in errors or sample is None:
+            late = f"delivered nothing within {FIRST_SAMPLE_S:.0f} s"
+            found.append(Found(path, error=redact(errors.get(name, late))))
+        elif isinstance(sample, Frame):
+            looks[name] = _look(parts, opened, sample)
+            seen = _counted(looks[name].detections)
+            found.append(Found(path, f"{sample.width} x {sample.height}, sees {seen}"))
+        else:
+            found.append(Found(path, f"sound at {sample.rate} Hz"))
+    return looks, found
+
+
+def _counted(found: Detections) -> str:
+    counts = Counter(found.label(i) for i in range(len(found)))
+    return ", ".join(f"{n} {label}" for label, n in counts.items()) or "nothing"
+
+
+def broker(config: Config) -> Found:
+    """Connect once, with everything that the daemon would use."""
+    if config.mqtt.embedded:
+        return Found("mqtt", "the demo's own broker; it starts with `smartbox run`")
+    where = f"{config.mqtt.host}:{config.mqtt.port}"
+    try:
+        mqtt.greet(config.mqtt, f"smartbox-check-{config.box.site}-{config.box.id}")
+    except mqtt.LinkError as error:
+        return Found("mqtt", error=f"{where}: {redact(chain(error))}")
+    return Found("mqtt", f"{where} answers{' over TLS' if config.mqtt.tls else ''}")
+
+
+def _first(
+    config: Config, name: str, stop: threading.Event, samples: dict[str, Sample], errors: dict[str, str]
+) -> None:
+    try:
+        for sample in config.sources[name].read(name, SystemClock(), stop):
+            samples[name] = sample
+            return
+        errors[name] = "ended before its first picture"
+    except SmartboxError as error:
+        errors[name] = chain(error)
+
+
+def _look(parts: Parts, opened: Mapping[str, Model], frame: Frame) -> Look:
+    pipeline = parts.pipelines[frame.source]
+    plan = pipeline.plan(frame)
+    answers = []
+    for request in plan.requests:
+        if (model := opened.get(request.model)) is not None:
+            answers.append(Answer(model.run([request.tensor])[0], model.ref))
+    return Look(frame, pipeline.see(plan, answers) or Detections.empty())

@@ -1,0 +1,167 @@
+"""Recordings through the same pipeline, with the recording's own time as the clock: same result at any speed."""
+
+import heapq
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smartbox.build import Parts, parts
+from smartbox.clock import ManualClock
+from smartbox.config import Config
+from smartbox.errors import ConfigError, SourceError
+from smartbox.ids import Uuid7
+from smartbox.model import Model
+from smartbox.pipeline import Answer, Pipeline, Plan, StepResult
+from smartbox.types import Detections, Event, Sample, Sounds
+
+START_UTC = 1_767_268_800.0  # 2026-01-01T12:00:00Z; the same for every replay unless told otherwise
+KINDS = ("file", "simulator")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    """One line of a detections file: what a model said at `time` s; None where it was not asked."""
+
+    source: str
+    time: float
+    utc: float
+    detections: Detections | None
+    sounds: Sounds | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replayed:
+    """One sample's result; `events` carry their sequence numbers."""
+
+    item: Sample | Recorded
+    result: StepResult
+    events: tuple[Event, ...]
+
+
+def input_settings(config_source: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Settings of a `file` source that plays `path` in place of a configured one."""
+    kept = {key: config_source[key] for key in ("fps", "model", "min_interval", "gate") if key in config_source}
+    return {"type": "file", "path": str(path), **kept}
+
+
+class Replay:
+    """Iterate `run()`; then `close()`. Raises ConfigError when nothing in the configuration can be replayed."""
+
+    def __init__(
+        self, config: Config, lines: Mapping[str, Path] | None = None, start_utc: float = START_UTC, real: bool = False
+    ) -> None:
+        """lines: source -> detections file. real: no faster than the recording."""
+        self._lines = dict(lines or {})
+        self._real = real
+        self._start = start_utc
+        self._clock = ManualClock(0.0, start_utc)
+        ids = Uuid7(self._clock.utc, random.Random(0))
+        self._parts: Parts = parts(config, ids)
+        self.sources = [s for s in config.sources if s in self._lines or config.kinds[f"sources.{s}"] in KINDS]
+        if not self.sources:
+            raise ConfigError("no source can be replayed; give --input SOURCE=PATH")
+        used = {config.sources[s].model for s in self.sources if s not in self._lines}
+        self._models = {
+            name: Model(bundle, config.backends(name), config.box.state_dir)
+            for name, bundle in self._parts.bundles.items()
+            if name in used
+        }
+        self._seq = 0
+
+    def run(self, until: float | None = None) -> Iterator[Replayed]:
+        """Every sample of all sources in order of time, up to `until` s; open episodes end with the recording."""
+        for model in self._models.values():
+            model.open()
+        stop = threading.Event()
+        began = time.monotonic()
+        last = 0.0
+        streams = [self._stream(source, stop) for source in self.sources]
+        for item in heapq.merge(*streams, key=lambda item: (item.time, item.source)):
+            if until is not None and item.time > until:
+                break
+            if self._real and (ahead := item.time - (time.monotonic() - began)) > 0:
+                time.sleep(ahead)
+            self._clock.advance(max(0.0, item.time - self._clock.monotonic()))
+            last = max(last, item.time)
+            pipeline = self._parts.pipelines[item.source]
+            result = self._step(pipeline, item)
+            yield Replayed(item, result, self._numbered(result.events))
+        stop.set()
+
+    def finish(self) -> tuple[Event, ...]:
+        """The recording has ended: so have the episodes that were open."""
+        now, utc = self._clock.monotonic(), self._clock.utc()
+        ends = [e for s in self.sources for e in self._parts.pipelines[s].end_all(now, utc, "source_lost")]
+        return self._numbered(ends)
+
+    def close(self) -> None:
+        for model in self._models.values():
+            model.close()
+
+    def _stream(self, source: str, stop: threading.Event) -> Iterator[Sample | Recorded]:
+        if source in self._lines:
+            yield from recorded(self._lines[source], source, self._start)
+            return
+        settings = self._parts.config.sources[source].model_copy(update={"paced": False})
+        yield from settings.read(source, ManualClock(0.0, self._start), stop)
+
+    def _step(self, pipeline: Pipeline, item: Sample | Recorded) -> StepResult:
+        if isinstance(item, Recorded):
+            return pipeline.recorded(item.time, item.utc, item.detections, item.sounds)
+        plan = pipeline.plan(item)
+        return pipeline.step(plan, self._answers(plan))
+
+    def _answers(self, plan: Plan) -> list[Answer]:
+        answers = []
+        for request in plan.requests:
+            model = self._models[request.model]
+            answers.append(Answer(model.run([request.tensor])[0], model.ref))
+        return answers
+
+    def _numbered(self, events: Sequence[Event]) -> tuple[Event, ...]:
+        numbered = []
+        for event in events:
+            self._seq += 1
+            numbered.append(replace(event, seq=self._seq, session=1))
+        return tuple(numbered)
+
+
+def recorded(path: Path, source: str, start_utc: float) -> Iterator[Recorded]:
+    """The lines of a detections file that belong to `source` (or name none). SourceError names a bad line."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    item = _line(path, number, line, source, start_utc)
+                    if item.source == source:
+                        yield item
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"source {source}: {path} cannot be read: {error}") from error
+
+
+def _line(path: Path, number: int, line: str, source: str, start_utc: float) -> Recorded:
+    try:
+        data = json.loads(line)
+        when = float(data["time"])
+        boxes, heard = data.get("detections"), data.get("sounds")
+        detections = None if boxes is None else _detections(boxes)
+        sounds = None if heard is None else Sounds(np.array(list(heard.values()), np.float32), tuple(heard))
+        return Recorded(data.get("source", source), when, start_utc + when, detections, sounds)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        want = '{"source", "time", "detections": [{"label", "score", "xyxy"}], "sounds": {label: score}}'
+        raise SourceError(f"source {source}: {path}:{number}: {error!r}; a line is {want}") from error
+
+
+def _detections(boxes: Sequence[Mapping[str, Any]]) -> Detections:
+    labels = tuple(sorted({str(box["label"]) for box in boxes}))
+    xyxy = np.array([box["xyxy"] for box in boxes], np.float32).reshape(-1, 4)
+    score = np.array([box["score"] for box in boxes], np.float32)
+    class_id = np.array([labels.index(box["label"]) for box in boxes], np.int64)
+    return Detections(xyxy, score, class_id, labels)
