@@ -1,0 +1,368 @@
+"""Detections of single frames -> objects that stay themselves. Pure, deterministic, in seconds.
+
+Two rounds of association after ByteTrack (Zhang et al., 2022): sure detections first, faint ones only to keep
+known objects going; then a third by distance for frame rates at which boxes no longer overlap. All tracks live
+in one structured array; docs/design/tracking.md says what is promised and why.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from smartbox.geometry import iou_matrix
+from smartbox.settings import Duration, Settings
+from smartbox.types import Detections, Floats, Track
+
+ASPECT = 16 / 9  # width : height of a usual picture; only the units of gates depend on it
+GONE = -np.inf
+WATCHED = np.inf
+
+Rows = NDArray[Any]  # of RECORD
+Index = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+
+RECORD = np.dtype(
+    [
+        ("id", "i8"),
+        ("group", "i8"),
+        ("confirmed", "?"),
+        ("hits", "i8"),
+        ("score", "f8"),
+        ("pos", "f8", 4),  # centre x, y, width, height: the filter's estimate
+        ("vel", "f8", 2),  # of the centre, per second
+        ("cov", "f8", 3),  # of place, place with speed, speed; in units of the longer side, the same for all axes
+        ("first_seen", "f8"),
+        ("last_seen", "f8"),
+        ("missed_since", "f8"),  # first inference that did not find it; nan while it is found
+        ("shown_until", "f8"),  # listed until then although not found; WATCHED while it is found
+        ("rest", "f8", 4),  # xyxy where it last came to rest
+        ("away_since", "f8"),  # it has been off `rest` since then; nan while at rest
+        ("moved_at", "f8"),
+        ("anchor", "f8", 2),  # bottom centre when last found
+        ("told", "f8", 2),  # the anchor that the last listing ended with
+    ]
+)
+
+
+class TrackerSettings(Settings):
+    """How objects are told apart and how long they are remembered."""
+
+    high: float = 0.5
+    """Detections of at least this score may begin an object."""
+
+    low: float = 0.1
+    """Detections from this score on keep an object going; fainter ones are ignored."""
+
+    sure: float = 0.85
+    """A detection of at least this score is believed at once, without a second one."""
+
+    confirm: Duration = 0.15
+    """Time that must lie between the first and a later detection before an object is believed."""
+
+    coast: Duration = 1.0
+    """How long a moving object that was not found is still listed (as not seen)."""
+
+    coast_standing: Duration = 3.0
+    """The same for a standing object; longer while something that is seen stands in front of it."""
+
+    lost: Duration = 3.0
+    """How long a moving object that was not found is remembered, to keep its id."""
+
+    lost_standing: Duration = 45.0
+    """The same for a standing object: longer than a lorry stands in front of a parked car."""
+
+    settle: Duration = 2.0
+    """An object that has not moved for so long is standing."""
+
+    move_ratio: float = 0.15
+    """It moved when two opposite edges went the same way by more than this share of its longer side."""
+
+    groups: Mapping[str, str] = {
+        "car": "vehicle",
+        "van": "vehicle",
+        "truck": "vehicle",
+        "bus": "vehicle",
+        "motorcycle": "cycle",
+        "bicycle": "cycle",
+    }
+    """Labels that a detector confuses: a change within a group is the same object. Others are their own group."""
+
+
+class Tracker:
+    """Follows the objects of one source. Ids start at 1 and are never used again."""
+
+    def __init__(self, settings: TrackerSettings | None = None) -> None:
+        self.settings = settings or TrackerSettings()
+        self._rows: Rows = np.zeros(0, RECORD)
+        self._votes: dict[int, dict[str, float]] = {}
+        self._groups: dict[str, int] = {}
+        self._time: float | None = None
+        self._next_id = 1
+
+    def update(self, time: float, detections: Detections) -> tuple[Track, ...]:
+        """Take the detections of the frame at `time`; list what is believed to be there, by id.
+
+        Times must not run backwards. Listed are confirmed objects that were found, and for a short while
+        (`coast`) those that were not, with `seen` false.
+        """
+        step = 0.0 if self._time is None else time - self._time
+        if step < 0:
+            raise ValueError(f"time ran backwards in the tracker: {self._time} -> {time}")
+        self._time = time
+        self._forget_gap(time, step)
+        self._predict(step)
+        xyxy, score, group, labels = self._sorted(detections)
+        row, det = self._associate(xyxy, score, group, step)
+        self._hit(time, row, det, xyxy, score, labels)
+        missed = np.ones(len(self._rows), bool)
+        missed[row] = False
+        self._miss(time, missed)
+        new = score >= self.settings.high
+        new[det] = False
+        self._begin(time, xyxy[new], score[new], group[new], [name for name, n in zip(labels, new, strict=True) if n])
+        self._hide_or_cover(time)
+        return self._listing(time, inferred=True)
+
+    def carry(self, time: float) -> tuple[Track, ...]:
+        """The objects at `time` when no inference was made: nothing moved, so they are where they were."""
+        return self._listing(time, inferred=False)
+
+    def _standing(self) -> Flags:
+        rows = self._rows
+        standing: Flags = rows["last_seen"] - rows["moved_at"] >= self.settings.settle
+        return standing
+
+    def _forget_gap(self, time: float, step: float) -> None:
+        """After a time without pictures only standing objects may still be there, and none is listed unseen."""
+        if step > max(self.settings.lost, 2 * self.settings.coast):
+            rows = self._rows
+            rows["missed_since"] = np.where(np.isnan(rows["missed_since"]), rows["last_seen"], rows["missed_since"])
+            rows["shown_until"] = GONE
+            self._keep(self._standing() & (time - rows["last_seen"] <= self.settings.lost_standing))
+
+    def _predict(self, step: float) -> None:
+        """Kalman prediction with constant velocity; a standing object stays, a lost one slows down."""
+        rows = self._rows
+        lost = ~np.isnan(rows["missed_since"])
+        rows["vel"][lost] *= np.exp(-step / 1.5)
+        moving = ~self._standing()
+        rows["pos"][moving, :2] += rows["vel"][moving] * step
+        place, mixed, speed = rows["cov"].T
+        q = 1.0  # (longer sides)^2 / s^3: a walker turns round, a car brakes, within about a second
+        place = place + 2 * step * mixed + step**2 * speed + q * step**3 / 3
+        mixed = mixed + step * speed + q * step**2 / 2
+        known = np.minimum(1, 4 / place)  # what was lost long ago is somewhere in the picture, not further away
+        rows["cov"] = np.stack([place, mixed, speed + q * step], 1) * known[:, None]
+
+    def _sorted(self, detections: Detections) -> tuple[Floats, Floats, NDArray[np.int64], list[str]]:
+        """Usable detections, best first, in an order that does not depend on theirs; doubles within a group gone."""
+        score, xyxy, names = detections.score, detections.xyxy, np.array(detections.labels or ("",))
+        order = np.lexsort((*xyxy.T, names[detections.class_id], -score)) if len(score) else np.zeros(0, np.intp)
+        size = xyxy[:, 2:] - xyxy[:, :2]
+        order = order[(score[order] >= self.settings.low) & (size[order] > 0).all(1)]
+        labels = [detections.label(i) for i in order]
+        group = np.array([self._group(label) for label in labels], np.int64)
+        xyxy, score = xyxy[order], score[order]
+        same = (iou_matrix(xyxy, xyxy) > 0.8) & (group[:, None] == group)
+        keep = np.ones(len(order), bool)
+        for i in np.flatnonzero(np.triu(same, 1).any(1)):
+            if keep[i]:
+                keep[i + 1 :] &= ~same[i, i + 1 :]
+        return xyxy[keep], score[keep], group[keep], [name for name, k in zip(labels, keep, strict=True) if k]
+
+    def _group(self, label: str) -> int:
+        return self._groups.setdefault(self.settings.groups.get(label, label), len(self._groups))
+
+    def _associate(self, xyxy: Floats, score: Floats, group: NDArray[np.int64], step: float) -> tuple[Index, Index]:
+        """Pairs (row, detection): sure ones by overlap, faint ones by overlap, sure ones by distance."""
+        rows = self._rows
+        same = rows["group"][:, None] == group
+        overlap = iou_matrix(boxes(rows["pos"]).astype(np.float32), xyxy) * same
+        overlap *= np.where(rows["confirmed"], 1.0, 0.8)[:, None]  # an object that is known goes first
+        high = score >= self.settings.high
+        close = self._closeness(xyxy, step) * same
+        pairs: list[tuple[Index, Index]] = []
+        free_row, free_det = np.ones(len(rows), bool), np.ones(len(score), bool)
+        for likeness, least, dets, tracks in (
+            (overlap, 0.2, high, free_row),
+            (overlap, 0.35, ~high, rows["confirmed"]),
+            (close, 1e-6, high, free_row),
+        ):
+            r, d = np.flatnonzero(free_row & tracks), np.flatnonzero(free_det & dets)
+            if len(r) and len(d):
+                i, j = assign(likeness[np.ix_(r, d)], least)
+                free_row[r[i]] = free_det[d[j]] = False
+                pairs.append((r[i], d[j]))
+        if not pairs:
+            return np.zeros(0, np.intp), np.zeros(0, np.intp)
+        return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
+
+    def _closeness(self, xyxy: Floats, step: float) -> Floats:
+        """n x m, 1 where the predicted centre is met, 0 at three sigma or more and where sizes differ too much."""
+        rows = self._rows
+        pos, seen = rows["pos"], np.isnan(rows["missed_since"])
+        size = xyxy[:, 2:] - xyxy[:, :2]
+        away = (pos[:, None, :2] - (xyxy[:, :2] + size / 2)) / units(pos)[:, None]
+        reach = np.minimum(3 * np.sqrt(rows["cov"][:, 0] + MEASURED), 1.5)
+        # A standing object may set off, but only if it was there a moment ago: what stops in front of it is another.
+        reach = np.where(self._standing(), np.where(seen, np.minimum(reach, 0.1 + step), 0.0), reach)
+        ratio = (pos[:, None, 2:] / size).prod(-1)
+        near = 1 - np.hypot(away[..., 0], away[..., 1]) / np.maximum(reach, 1e-9)[:, None]
+        return np.where((ratio > 0.4) & (ratio < 2.5), np.clip(near, 0, 1), 0.0).astype(np.float32)
+
+    def _hit(self, time: float, row: Index, det: Index, xyxy: Floats, score: Floats, labels: list[str]) -> None:
+        """Kalman correction and book-keeping of the rows that were found."""
+        rows, settings = self._rows[row], self.settings
+        found = score[det].astype(float)
+        place, mixed, speed = rows["cov"].T
+        noise = np.where(found >= settings.high, MEASURED, 4 * MEASURED)
+        gain, gain_speed = place / (place + noise), mixed / (place + noise)
+        wrong = centres(xyxy[det]) - rows["pos"]
+        rows["pos"] += gain[:, None] * wrong
+        rows["vel"] += gain_speed[:, None] * wrong[:, :2]
+        rows["cov"] = np.stack([(1 - gain) * place, (1 - gain) * mixed, speed - gain_speed * mixed], 1)
+        rows["hits"] += 1
+        fading = 1 - np.exp(-(time - rows["last_seen"]) / 2.0)
+        rows["score"] += np.maximum(1 / rows["hits"], fading) * (found - rows["score"])
+        rows["confirmed"] |= (time - rows["first_seen"] >= settings.confirm) | (found >= settings.sure)
+        self._move(time, rows)
+        rows["last_seen"], rows["missed_since"], rows["shown_until"] = time, np.nan, WATCHED
+        rows["anchor"] = anchors(rows["pos"])
+        self._rows[row] = rows
+        for i, d, s in zip(rows["id"].tolist(), det.tolist(), found.tolist(), strict=True):
+            self._vote(i, labels[d], s)
+
+    def _move(self, time: float, rows: Rows) -> None:
+        """Note which rows really moved: two opposite edges went the same way, or all outward or inward, and stayed so.
+
+        A passer-by who hides part of an object moves one edge only, and jitter does not last.
+        """
+        now = boxes(rows["pos"])
+        unit = units(rows["pos"])
+        shift = (now - rows["rest"]).reshape(-1, 2, 2) / unit[:, None]  # row, edge (low, high), axis
+        same_way = (shift.prod(1) > 0) * np.abs(shift).min(1)
+        scale = rows["pos"][:, 2:] / (rows["rest"][:, 2:] - rows["rest"][:, :2])
+        nearer = (scale > 1.35).all(1) | (scale < 1 / 1.35).all(1)
+        off = (same_way.max(1) > self.settings.move_ratio) | nearer
+        since = np.where(np.isnan(rows["away_since"]), time, rows["away_since"])
+        moved = off & (time - since >= self.settings.confirm)
+        rows["away_since"] = np.where(off & ~moved, since, np.nan)
+        rows["moved_at"] = np.where(moved, time, rows["moved_at"])
+        drift = 1 - np.exp(-(time - rows["last_seen"]) / 60)  # a camera that sags over hours moves nothing
+        rows["rest"] += np.where(moved, 1.0, np.where(off, 0.0, drift))[:, None] * (now - rows["rest"])
+
+    def _vote(self, track: int, label: str, score: float) -> None:
+        """The label of a track is the one with most score so far; old votes fade, so that it can learn better."""
+        votes = self._votes[track]
+        if votes.get(label, 0.0) > 100:  # some twenty seconds at 5 fps
+            for name in votes:
+                votes[name] *= 0.5
+        votes[label] = votes.get(label, 0.0) + score
+
+    def _miss(self, time: float, missed: Flags) -> None:
+        """Rows that this inference did not find: hide them after a while, later forget them."""
+        rows, settings, standing = self._rows, self.settings, self._standing()
+        first = missed & np.isnan(rows["missed_since"])
+        rows["missed_since"][first] = time
+        rows["shown_until"][first] = time + np.where(standing, settings.coast_standing, settings.coast)[first]
+        patience = np.where(standing, settings.lost_standing, settings.lost)
+        patience = np.where(rows["confirmed"], patience, 0.5)
+        outside = ((rows["pos"][:, :2] < 0) | (rows["pos"][:, :2] > 1)).any(1)
+        self._keep(~missed | ((time - rows["missed_since"] <= patience) & ~outside))
+
+    def _keep(self, mask: Flags) -> None:
+        for gone in self._rows["id"][~mask].tolist():
+            del self._votes[gone]
+        self._rows = self._rows[mask]
+
+    def _begin(self, time: float, xyxy: Floats, score: Floats, group: NDArray[np.int64], labels: list[str]) -> None:
+        """A new row for each detection that nothing explains."""
+        rows = np.zeros(len(score), RECORD)
+        rows["id"] = np.arange(self._next_id, self._next_id + len(score))
+        self._next_id += len(score)
+        rows["group"], rows["score"], rows["hits"] = group, score, 1
+        rows["confirmed"] = score >= self.settings.sure
+        rows["pos"], rows["rest"] = centres(xyxy), xyxy
+        rows["cov"] = MEASURED, 0.0, 4.0
+        rows["first_seen"] = rows["last_seen"] = rows["moved_at"] = time
+        rows["missed_since"] = rows["away_since"] = np.nan
+        rows["shown_until"] = WATCHED
+        rows["anchor"] = rows["told"] = anchors(rows["pos"])
+        self._rows = np.concatenate([self._rows, rows])
+        for track, label, s in zip(rows["id"].tolist(), labels, rows["score"].tolist(), strict=True):
+            self._votes[track] = {label: s}
+
+    def _hide_or_cover(self, time: float) -> None:
+        """A standing object behind something that is seen now is still there, as far as anybody can tell."""
+        rows = self._rows
+        seen = np.isnan(rows["missed_since"])
+        hidden = self._standing() & ~seen & rows["confirmed"]
+        if not hidden.any() or not seen.any():
+            return
+        behind, front = boxes(rows["pos"][hidden]), boxes(rows["pos"][seen])
+        lo = np.maximum(behind[:, None, :2], front[None, :, :2])
+        hi = np.minimum(behind[:, None, 2:], front[None, :, 2:])
+        share = np.clip(hi - lo, 0, None).prod(-1) / rows["pos"][hidden, 2:].prod(1)[:, None]
+        until = np.where(share.max(1) >= 0.3, time + self.settings.coast_standing, GONE)
+        rows["shown_until"][hidden] = np.maximum(rows["shown_until"][hidden], until)
+
+    def _listing(self, time: float, inferred: bool) -> tuple[Track, ...]:
+        shown = self._rows["confirmed"] & (self._rows["shown_until"] > time)
+        rows = self._rows[shown]
+        columns = (
+            rows["id"],
+            np.clip(boxes(rows["pos"]), 0, 1),
+            rows["score"],
+            rows["first_seen"],
+            rows["last_seen"],
+            rows["moved_at"],
+            rows["told"],
+            rows["anchor"],
+            np.isnan(rows["missed_since"]) & inferred,
+        )
+        self._rows["told"][shown] = rows["anchor"]
+        return tuple(
+            Track(i, self._label(i), tuple(box), score, first, last, moved, (tuple(before), tuple(now)), seen)
+            for i, box, score, first, last, moved, before, now, seen in zip(*(c.tolist() for c in columns), strict=True)
+        )
+
+    def _label(self, track: int) -> str:
+        votes = self._votes[track]
+        return max(votes, key=lambda label: (votes[label], label))
+
+
+MEASURED = 0.04**2  # variance of a detection's edges, in units of the longer side
+
+
+def assign(likeness: Floats, least: float) -> tuple[Index, Index]:
+    """The one-to-one pairs of greatest total likeness, without those below `least`."""
+    row, col = linear_sum_assignment(np.where(likeness >= least, likeness, 0.0), maximize=True)
+    good = likeness[row, col] >= least
+    return row[good], col[good]
+
+
+def centres(xyxy: Any) -> NDArray[np.float64]:
+    """xyxy -> centre x, y, width, height."""
+    low, high = np.asarray(xyxy[:, :2], float), np.asarray(xyxy[:, 2:], float)
+    return np.concatenate([(low + high) / 2, high - low], 1)
+
+
+def boxes(pos: Any) -> NDArray[np.float64]:
+    """Centre x, y, width, height -> xyxy."""
+    half = pos[:, 2:] / 2
+    return np.concatenate([pos[:, :2] - half, pos[:, :2] + half], 1)
+
+
+def anchors(pos: Any) -> NDArray[np.float64]:
+    """Bottom centre, inside the picture."""
+    bottom: NDArray[np.float64] = np.stack([pos[:, 0], pos[:, 1] + pos[:, 3] / 2], 1)
+    return bottom.clip(0, 1)
+
+
+def units(pos: Any) -> NDArray[np.float64]:
+    """The longer side of each box as seen, in the units of x and of y: n x 2."""
+    longer = np.maximum(pos[:, 2] * ASPECT, pos[:, 3])
+    return np.stack([longer / ASPECT, longer], 1)
