@@ -89,12 +89,16 @@ def iou(a: Box, b: Box) -> float:
 def iou_matrix(a: Floats, b: Floats) -> Floats:
     """Intersection over union of every pair: (n x 4), (m x 4) -> n x m."""
     lo = np.maximum(a[:, None, :2], b[None, :, :2])
-    hi = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.clip(hi - lo, 0, None).prod(-1)
-    area_a = np.clip(a[:, 2:] - a[:, :2], 0, None).prod(-1)
-    area_b = np.clip(b[:, 2:] - b[:, :2], 0, None).prod(-1)
-    union = area_a[:, None] + area_b[None, :] - inter
+    side = np.clip(np.minimum(a[:, None, 2:], b[None, :, 2:]) - lo, 0, None)
+    inter = side[..., 0] * side[..., 1]
+    union = _areas(a)[:, None] + _areas(b)[None, :] - inter
     return np.where(union > 0, inter / np.maximum(union, 1e-12), 0.0).astype(np.float32)
+
+
+def _areas(xyxy: Floats) -> Floats:
+    side = np.clip(xyxy[:, 2:] - xyxy[:, :2], 0, None)
+    areas: Floats = side[:, 0] * side[:, 1]
+    return areas
 
 
 def nms(xyxy: Floats, score: Floats, class_id: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:

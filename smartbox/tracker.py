@@ -183,32 +183,32 @@ class Tracker:
         overlap = iou_matrix(boxes(rows["pos"]).astype(np.float32), xyxy) * same
         overlap *= np.where(rows["confirmed"], 1.0, 0.8)[:, None]  # an object that is known goes first
         high = score >= self.settings.high
-        close = self._closeness(xyxy, step) * same
         pairs: list[tuple[Index, Index]] = []
         free_row, free_det = np.ones(len(rows), bool), np.ones(len(score), bool)
-        for likeness, least, dets, tracks in (
-            (overlap, 0.2, high, free_row),
-            (overlap, 0.35, ~high, rows["confirmed"]),
-            (close, 1e-6, high, free_row),
+        for near, least, dets, tracks in (
+            (False, 0.2, high, free_row),
+            (False, 0.35, ~high, rows["confirmed"]),
+            (True, 1e-6, high, free_row),
         ):
             r, d = np.flatnonzero(free_row & tracks), np.flatnonzero(free_det & dets)
             if len(r) and len(d):
-                i, j = assign(likeness[np.ix_(r, d)], least)
+                likeness = self._closeness(r, xyxy[d], step) * same[np.ix_(r, d)] if near else overlap[np.ix_(r, d)]
+                i, j = assign(likeness, least)
                 free_row[r[i]] = free_det[d[j]] = False
                 pairs.append((r[i], d[j]))
         if not pairs:
             return np.zeros(0, np.intp), np.zeros(0, np.intp)
         return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
 
-    def _closeness(self, xyxy: Floats, step: float) -> Floats:
+    def _closeness(self, row: Index, xyxy: Floats, step: float) -> Floats:
         """n x m, 1 where the predicted centre is met, 0 at three sigma or more and where sizes differ too much."""
-        rows = self._rows
+        rows, standing = self._rows[row], self._standing()[row]
         pos, seen = rows["pos"], np.isnan(rows["missed_since"])
         size = xyxy[:, 2:] - xyxy[:, :2]
         away = (pos[:, None, :2] - (xyxy[:, :2] + size / 2)) / units(pos)[:, None]
         reach = np.minimum(3 * np.sqrt(rows["cov"][:, 0] + MEASURED), 1.5)
         # A standing object may set off, but only if it was there a moment ago: what stops in front of it is another.
-        reach = np.where(self._standing(), np.where(seen, np.minimum(reach, 0.1 + step), 0.0), reach)
+        reach = np.where(standing, np.where(seen, np.minimum(reach, 0.1 + step), 0.0), reach)
         ratio = (pos[:, None, 2:] / size).prod(-1)
         near = 1 - np.hypot(away[..., 0], away[..., 1]) / np.maximum(reach, 1e-9)[:, None]
         return np.where((ratio > 0.4) & (ratio < 2.5), np.clip(near, 0, 1), 0.0).astype(np.float32)
@@ -280,6 +280,8 @@ class Tracker:
 
     def _begin(self, time: float, xyxy: Floats, score: Floats, group: NDArray[np.int64], labels: list[str]) -> None:
         """A new row for each detection that nothing explains."""
+        if not len(score):
+            return
         rows = np.zeros(len(score), RECORD)
         rows["id"] = np.arange(self._next_id, self._next_id + len(score))
         self._next_id += len(score)
