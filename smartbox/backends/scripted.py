@@ -50,8 +50,7 @@ class Plugin(BackendSettings):
     def open(self, bundle: Bundle) -> Session:
         if self.refuse is not None:
             raise BackendError(f"scripted: {self.refuse}")
-        path = self.file or bundle.file("scripted")
-        return _Session(bundle.manifest, _read(path), self.loop)
+        return _Session(bundle.manifest, _read(self.file or bundle.file("scripted")), self.loop)
 
 
 def _read(path: Path) -> list[Line]:
@@ -80,7 +79,7 @@ class _Session(Session):
         self._next = 0
         self._released = threading.Event()
 
-    def _run(self, _inputs: Tensors) -> dict[str, NDArray[Any]]:
+    def _run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:  # noqa: ARG002  it plays, it does not look
         line = self._lines[self._next % len(self._lines) if self._loop else min(self._next, len(self._lines) - 1)]
         self._next += 1
         if line.hang:

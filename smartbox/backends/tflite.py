@@ -1,5 +1,6 @@
 """TensorFlow Lite (LiteRT on newer Pythons); Edge TPUs and NPUs through their delegate's library."""
 
+import ctypes
 import importlib
 from typing import Any, ClassVar
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from smartbox.backends._base import BackendSettings, Session, Tensors, dequantize, pick, weights
+from smartbox.backends._flatbuffer import check_tflite
 from smartbox.bundle import Bundle
 from smartbox.errors import BackendError
 from smartbox.manifest import InputSpec, Manifest, Quantization
@@ -30,8 +32,7 @@ class Plugin(BackendSettings):
     def open(self, bundle: Bundle) -> Session:
         """Load and warm up. BackendError when a delegate is absent or the file is no TFLite model."""
         data = weights(bundle, "tflite")
-        if data[4:8] != b"TFL3":  # the runtime does not check, and may crash
-            raise BackendError(f"tflite: {bundle.file('tflite')} is no TFLite model")
+        check_tflite(data, f"{bundle.name}: {bundle.manifest.files['tflite'].path}")
         runtime = _runtime()
         delegates = [self._delegate(runtime, path) for path in self.delegates]
         try:
@@ -46,10 +47,21 @@ class Plugin(BackendSettings):
         return session
 
     def _delegate(self, runtime: Any, path: str) -> Any:
+        _require_delegate(path)
         try:
             return runtime.load_delegate(path, self.delegate_options)
         except _FOREIGN as error:
             raise BackendError(f"tflite: delegate {path} cannot be loaded: {error}") from error
+
+
+def _require_delegate(path: str) -> None:
+    """The runtime's own loader leaves a half-made object behind when this fails."""
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:
+        raise BackendError(f"tflite: delegate {path} cannot be loaded: {error}") from error
+    if not hasattr(library, "tflite_plugin_create_delegate"):
+        raise BackendError(f"tflite: {path} is a library but no TFLite delegate")
 
 
 def _runtime() -> Any:

@@ -17,7 +17,7 @@ class Plugin(DecoderSettings):
     activation: Literal["none", "softmax", "sigmoid"] = "none"
     """What is still to be done: softmax where labels exclude one another, sigmoid where they do not."""
 
-    def decode(self, outputs: Outputs, _view: View) -> Sounds:
+    def decode(self, outputs: Outputs, view: View) -> Sounds:  # noqa: ARG002  a label has no place
         name = self.output or next(iter(outputs))
         values = tensor(outputs, name).reshape(-1)
         if len(values) != len(self.labels):
