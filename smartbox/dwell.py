@@ -40,12 +40,13 @@ class DwellSpec:
 class Dwell:
     """One subject's time, from its first match on.
 
-    started_at, last_match: monotonic s; elapsed: s since started_at without the frozen gaps.
+    started_at, last_match: monotonic s; elapsed: s since started_at without the frozen gaps; lasted: the same up to
+    the last match.
     """
 
     __slots__ = (
         "_end_window", "_held", "_held_until", "_holds", "_known", "_window",
-        "begun", "elapsed", "last_match", "spec", "started_at",
+        "begun", "elapsed", "last_match", "lasted", "spec", "started_at",
     )  # fmt: skip
 
     def __init__(self, spec: DwellSpec, time: float) -> None:
@@ -53,6 +54,7 @@ class Dwell:
         self.started_at = time
         self.last_match = time
         self.elapsed = 0.0
+        self.lasted = 0.0
         self.begun = False
         self._window = min(spec.window, spec.dwell)
         self._end_window = min(spec.window, spec.end)
@@ -60,6 +62,13 @@ class Dwell:
         self._holds: bool | None = True
         self._held_until = 0.0
         self._held: deque[tuple[float, float]] = deque()  # stretches of known time in which it held
+
+    @classmethod
+    def resumed(cls, spec: DwellSpec, last_match: float, elapsed: float) -> "Dwell":
+        """One that had begun before a restart, and of which nothing is known since."""
+        self = cls(spec, last_match - elapsed)
+        self.begun, self.elapsed, self.lasted, self.last_match, self._holds = True, elapsed, elapsed, last_match, None
+        return self
 
     def sample(self, time: float, seconds: float, holds: bool | None) -> None:
         """Let the last sample stand for `seconds`, then take the new one; None: hidden, nobody can say."""
@@ -70,7 +79,7 @@ class Dwell:
                 self._hold(before, self._known)
         self._holds = holds
         if holds:
-            self.last_match = time
+            self.last_match, self.lasted = time, self.elapsed
             self._held_until = self._known
 
     def _hold(self, start: float, end: float) -> None:
@@ -90,11 +99,14 @@ class Dwell:
         return sum(max(0.0, end - max(start, since)) for start, end in self._held) / span
 
     @property
+    def firm(self) -> bool:
+        """It holds for enough of the window, judged on a sample that says something."""
+        return self._holds is not None and self.share(self._window) >= self.spec.enter - _EPS
+
+    @property
     def ready(self) -> bool:
-        """It has lasted long enough to begin, judged on a sample that says something."""
-        if self.begun or self._holds is None:
-            return False
-        return self.elapsed >= self.spec.dwell - _EPS and self.share(self._window) >= self.spec.enter - _EPS
+        """A candidate that has lasted long enough to begin."""
+        return not self.begun and self.elapsed >= self.spec.dwell - _EPS and self.firm
 
     @property
     def over(self) -> bool:

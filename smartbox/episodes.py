@@ -3,17 +3,268 @@
 How the pipeline uses it (one RuleRunner per rule x source):
 
     runner = RuleRunner("lane-east-clear", "fire_lane", rule, "east", zones, new_id, fps=5.0)
-    runner.restore(open_events_of_this_rule_and_source, time, utc)     # once, after a restart or a new configuration
-    events = runner.step(scene)        # EVERY scene of the source: pictures, inferred or not, and sounds
-    events = runner.idle(time, utc)    # about once a second while no frame arrives
-    events = runner.end_all(time, utc, "config")                       # the rule is being removed
-    runner.open                        # -> tuple[Event, ...]: what `active/{rule}/{source}` shows
-    runner.occupancy                   # -> Mapping | None: what `occupancy/{source}` shows (parking only)
-    runner.counts                      # -> Mapping[str, Mapping[str, int]] | None (line_crossing only)
+    runner.restore(open_events, time, utc)   # once, after a restart or (reason="config") a changed rule or zone
+    events = runner.step(scene)              # every scene of the source: pictures, inferred or not, and sounds
+    events = runner.idle(time, utc)          # about once a second while no frame arrives
+    events = runner.end_all(time, utc, "config")               # the rule is being removed
+    runner.open          # events that say what is open now, for `active/{rule}/{source}` and for the next restore
+    runner.occupancy     # state per slot (parking), else None
+    runner.counts        # crossings per direction and label (line_crossing), else None
 
-A runner ignores scenes of the other sense (a sound rule those without `sounds`, all others those with).
-In an inferred scene only tracks that were seen count; in one that is not, those seen at the last inference.
-Scenes must come in order of time; one that is not later than the last is ignored.
-`idle` may be called at any time; a silence up to 30 s freezes all timers, a longer one holds the episodes (they go on
-when the object is found where it was), and after 60 s they end as `source_lost`.
+Scenes come in order of time; one that is not later than the last is ignored. Only tracks that were seen at the last
+inference count; without an inference what held at the last one stands.
+A silence up to 30 s freezes all timers; a longer one holds the episodes (they go on when the object is found where it
+was, IoU >= 0.5), and after 60 s they end as `source_lost`.
 """
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from smartbox.dwell import HOLD_AFTER, LOST_AFTER, Dwell, freeze_gap
+from smartbox.geometry import Zone
+from smartbox.rules._base import RuleSettings
+from smartbox.rules._crossings import Crossings
+from smartbox.subjects import Subject, assign, hidden
+from smartbox.types import EndReason, Event, Match, Phase, Scene, SlotState
+
+RESUME_S = 5.0
+"""How long (s of received frames) a held object may take to be found again: a tracker has to confirm it first."""
+
+
+class RuleRunner:
+    """One rule on one source. Not thread-safe; all times are arguments."""
+
+    def __init__(
+        self,
+        rule_id: str,
+        kind: str,
+        rule: RuleSettings,
+        source: str,
+        zones: Sequence[Zone],
+        new_id: Callable[[], str],
+        fps: float = 5.0,
+    ) -> None:
+        self.rule_id = rule_id
+        self.kind = kind
+        self.rule = rule
+        self.source = source
+        self.zones = tuple(zone for zone in zones if zone.source == source)
+        self._new_id = new_id
+        self._freeze = freeze_gap(fps)
+        self._crossings = Crossings.of(rule, self.zones)
+        self._subjects: list[Subject] = []
+        self._matches: list[Match] = []
+        self._seen: frozenset[int] = frozenset()
+        self._cooling: dict[str, float] = {}
+        self._time: float | None = None  # of the last scene
+        self._since: float | None = None  # of the first silence
+        self._watched = 0.0  # s of received frames since the start of the schedule's window
+        self._settled = 0.0  # s of received frames since the last long silence
+
+    def step(self, scene: Scene) -> list[Event]:
+        """Take the next scene; returns what it leads to."""
+        if (self.rule.hears and scene.sounds is None) or (self._time is not None and scene.time <= self._time):
+            return []
+        if not self._on(scene.utc):
+            return self._switch_off(scene.time, scene.utc)
+        if self.rule.blind(scene):
+            return self.idle(scene.time, scene.utc)
+        seconds = self._pass(scene.time)
+        scene = self._trusted(scene)
+        if self._crossings:
+            return self._instants(self._crossings.step(scene), scene)
+        if scene.inferred or self.rule.every_frame:
+            self._matches = self.rule.matches(scene, self.zones, self._active)
+        return self._follow(scene, seconds)
+
+    def idle(self, time: float, utc: float) -> list[Event]:
+        """No frame has come by `time`: hold, and at last end, what is open."""
+        if not self._on(utc):
+            return self._switch_off(time, utc)
+        self._since = self._since if self._since is not None else time
+        silence = time - (self._time if self._time is not None else self._since)
+        if silence > HOLD_AFTER:
+            self._hold("source_lost")
+        return self._end_those(self._subjects, time, utc, "source_lost") if silence > LOST_AFTER else []
+
+    def end_all(self, time: float, utc: float, reason: EndReason) -> list[Event]:
+        """End every open episode and forget all candidates."""
+        events = self._end_those(self._subjects, time, utc, reason)
+        self._subjects = []
+        return events
+
+    def restore(self, events: Sequence[Event], time: float, utc: float, reason: EndReason = "restart") -> list[Event]:
+        """Take up episodes of this rule and source; they go on if the object is found, else end for `reason`."""
+        self._time, self._settled = time, 0.0
+        for event in events:
+            if event.camera == self.source and event.phase != "end" and event.objects:
+                match = event.objects[0]
+                ago = max(0.0, utc - event.time_utc)  # 0 when the clock is not set yet
+                dwell = Dwell.resumed(self.rule.dwell_spec(match.subject), time - ago, event.dwell_s)
+                self._subjects.append(
+                    Subject(
+                        match,
+                        dwell,
+                        held=reason,
+                        episode=event.episode,
+                        event=event,
+                        cls=event.cls,
+                        started_utc=event.started_utc,
+                        told_at=time,
+                    )
+                )
+        return self.end_all(time, utc, reason) if self._crossings else []
+
+    @property
+    def open(self) -> tuple[Event, ...]:
+        """The last event of each open episode, with the object as it was last seen."""
+        return tuple(replace(s.event, objects=(s.match,)) for s in self._subjects if s.event)
+
+    @property
+    def occupancy(self) -> Mapping[str, SlotState] | None:
+        """State of every slot; unknown until it was watched for as long as a change takes."""
+        if self.rule.zone_kind != "slots":
+            return None
+        taken = {s.name for s in self._subjects if s.dwell.begun and not s.held}
+        states: dict[str, SlotState] = {}
+        for slot in (name for zone in self.zones for name in zone.slots):
+            known = self._settled >= self.rule.dwell_spec(f"slot:{slot}").dwell
+            states[slot] = "occupied" if f"slot:{slot}" in taken else "free" if known else "unknown"
+        return states
+
+    @property
+    def counts(self) -> Mapping[str, Mapping[str, int]] | None:
+        """Crossings since the start, per direction and label."""
+        return self._crossings.counts if self._crossings else None
+
+    @property
+    def _active(self) -> frozenset[str]:
+        return frozenset(s.name for s in self._subjects if s.dwell.begun)
+
+    def _on(self, utc: float) -> bool:
+        return self.rule.schedule is None or self.rule.schedule.active(utc)
+
+    def _switch_off(self, time: float, utc: float) -> list[Event]:
+        self._time, self._watched, self._settled, self._matches = time, 0.0, 0.0, []
+        return self.end_all(time, utc, "schedule")
+
+    def _pass(self, time: float) -> float:
+        """Move to `time`; returns for how long (s) the last sample stood."""
+        silence = 0.0 if self._time is None else time - self._time
+        self._time = time
+        if silence > HOLD_AFTER:
+            self._hold("source_lost")
+        seconds = min(silence, self._freeze)
+        self._watched += seconds
+        self._settled += seconds
+        self._cooling = {name: until for name, until in self._cooling.items() if until > time}
+        return seconds
+
+    def _hold(self, reason: EndReason) -> None:
+        self._settled = 0.0
+        for subject in self._subjects:
+            subject.held = subject.held or reason
+
+    def _trusted(self, scene: Scene) -> Scene:
+        """The scene with only the tracks that were really seen at the last inference."""
+        if scene.inferred:
+            self._seen = frozenset(t.id for t in scene.tracks if t.seen)
+        return replace(scene, tracks=tuple(t for t in scene.tracks if t.id in self._seen))
+
+    def _follow(self, scene: Scene, seconds: float) -> list[Event]:
+        pairs, fresh = assign(self._subjects, self._matches, scene)
+        for subject in self._subjects:
+            match = pairs.get(subject)
+            if match:
+                subject.match, subject.held = match, None
+            unknown = match is None and (subject.held is not None or hidden(subject, scene))
+            subject.dwell.sample(scene.time, seconds, None if unknown else match is not None)
+        self._subjects += [Subject(m, Dwell(self.rule.dwell_spec(m.subject), scene.time)) for m in fresh]
+        return self._judge(scene.time, scene.utc)
+
+    def _judge(self, time: float, utc: float) -> list[Event]:
+        """What begins, goes on or is over, after every subject has had its sample."""
+        events: list[Event] = []
+        for subject in list(self._subjects):
+            dwell = subject.dwell
+            if subject.held:
+                if self._settled > RESUME_S and not math.isinf(dwell.spec.end):
+                    events += self._end_those([subject], time, utc, subject.held)
+            elif dwell.over:
+                events += self._end_those([subject], time, utc, "cleared")
+            else:
+                if dwell.ready and self.rule.armed(subject.name, self._active, self._watched):
+                    dwell.begun = True
+                events += self._report(subject, time, utc)
+        return events
+
+    def _report(self, subject: Subject, time: float, utc: float) -> list[Event]:
+        """The begin, an update or the end by age of a subject that goes on."""
+        elapsed, last = subject.dwell.elapsed, subject.event
+        if last is None:
+            after = self.rule.announce(subject.name)
+            due = after is not None and elapsed >= after and time >= self._cooling.get(subject.name, -math.inf)
+            return [self._event(subject, "begin", time, utc)] if due and self._firm(subject) else []
+        if elapsed - subject.begun_at >= self.rule.max_duration:
+            return [self._end(subject, time, utc, "max_duration")]
+        worse = self.rule.severity_at(subject.match, elapsed) != last.severity
+        if worse or time - subject.told_at >= self.rule.update:
+            return [self._event(subject, "update", time, utc)]
+        return []
+
+    def _firm(self, subject: Subject) -> bool:
+        return subject.dwell.begun and subject.dwell.firm
+
+    def _end_those(self, subjects: Sequence[Subject], time: float, utc: float, reason: EndReason) -> list[Event]:
+        """Forget subjects, all but those that never end, with the end of each that has an episode."""
+        events = [self._end(s, time, utc, reason) for s in subjects if s.event]
+        self._subjects = [s for s in self._subjects if s not in subjects or math.isinf(s.dwell.spec.end)]
+        return events
+
+    def _end(self, subject: Subject, time: float, utc: float, reason: EndReason) -> Event:
+        event = self._event(subject, "end", time, utc, reason)
+        subject.event = subject.episode = None
+        if reason in {"cleared", "max_duration"}:
+            self._cooling[subject.name] = time + self.rule.cooldown
+        return event
+
+    def _event(self, subject: Subject, phase: Phase, time: float, utc: float, reason: EndReason | None = None) -> Event:
+        dwell, match, event_id = subject.dwell, subject.match, self._new_id()
+        if phase == "begin":
+            subject.episode, subject.cls = event_id, self.rule.event_class(match)
+            subject.begun_at = dwell.elapsed
+            subject.started_utc = utc - (time - dwell.started_at)  # by the clock of now, which may have jumped since
+        ended = phase == "end"
+        event = Event(
+            id=event_id,
+            cls=subject.cls,
+            kind=self.kind,
+            phase=phase,
+            time_utc=utc,
+            monotonic=time,
+            severity=self.rule.severity_at(match, dwell.elapsed),
+            rule=self.rule_id,
+            camera=self.source,
+            zone=match.zone,
+            episode=subject.episode or event_id,
+            started_utc=subject.started_utc,
+            dwell_s=dwell.lasted if ended else dwell.elapsed,
+            ended_utc=utc - (time - dwell.last_match) if ended else None,
+            end_reason=reason,
+            objects=(match,),
+            detail=match.detail,
+        )
+        subject.event, subject.told_at = event, time
+        return event
+
+    def _instants(self, matches: Sequence[Match], scene: Scene) -> list[Event]:
+        """A begin and its end for each moment."""
+        events: list[Event] = []
+        for match in matches:
+            if scene.time < self._cooling.get(match.subject, -math.inf):
+                continue
+            subject = Subject(match, Dwell(self.rule.dwell_spec(match.subject), scene.time))
+            events.append(self._event(subject, "begin", scene.time, scene.utc))
+            events.append(self._end(subject, scene.time, scene.utc, "cleared"))
+        return events

@@ -1,4 +1,3 @@
-# ruff: noqa: ARG002  (hooks name what a rule may use)
 """What all rules share: their common settings, and what they say to `episodes.RuleRunner`.
 
 A rule is stateless: `matches` says what holds *now*. For how long is `dwell.py`'s, and what becomes an event is
@@ -44,6 +43,8 @@ class RuleSettings(Settings, ABC):
     """It judges scenes of sounds; else scenes of pictures."""
     instant: ClassVar[bool] = False
     """Its matches are moments without duration."""
+    every_frame: ClassVar[bool] = False
+    """It is asked at frames without inference too; else what held at the last inference stands."""
     unused: ClassVar[tuple[str, ...]] = ()
     """Common settings that would do nothing here and are refused."""
 
@@ -126,6 +127,10 @@ class RuleSettings(Settings, ABC):
 
     def armed(self, subject: str, active: frozenset[str], watched: float) -> bool:
         """Whether it may begin, `watched` s after the start of the schedule's window (or of the rule)."""
+        return True
+
+    def clear_of_lines(self, point: Point, zones: Sequence[Zone]) -> bool:
+        """Of an instant rule: whether a point is far enough from every line to say on which side it is."""
         return True
 
     def blind(self, scene: Scene) -> bool:

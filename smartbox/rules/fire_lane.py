@@ -1,0 +1,43 @@
+"""A vehicle stays in a lane that must be free."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+from pydantic import Field
+
+from smartbox.dwell import DwellSpec
+from smartbox.geometry import Zone
+from smartbox.rules._base import Anchor, RuleSettings, expand, track_match
+from smartbox.settings import Duration
+from smartbox.types import Match, Scene, Severity
+
+LEVELS: tuple[Severity, ...] = get_args(Severity)
+
+
+class Plugin(RuleSettings):
+    """Begins for each vehicle of its own; ends when it has been gone for `clear`."""
+
+    anchor: Anchor = "overlap"
+    vehicle: Duration = Field(60.0, ge=10, le=3600)
+    """Seconds that a vehicle may stay in the lane."""
+    clear: Duration = Field(30.0, ge=1, le=3600)
+    """Seconds that the lane must be free of it before the episode ends."""
+    ignore: tuple[str, ...] = ()
+    """Labels that may stay there, of car, bus and truck."""
+    escalate: Duration = Field(300.0, ge=10, le=86400)
+    """Seconds after its arrival at which the severity rises by one level."""
+    severity: Severity = "high"
+
+    def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
+        tracks = self._eligible(scene, expand(["vehicle"]) - expand(self.ignore))
+        return [track_match(t, zone) for t in tracks if (zone := self._zone_of(t, zones))]
+
+    def dwell_spec(self, subject: str) -> DwellSpec:
+        return self._spec(self.vehicle, self.clear)
+
+    def severity_at(self, match: Match, elapsed: float) -> Severity:
+        rise = elapsed >= self.escalate
+        return LEVELS[min(LEVELS.index(self.severity) + rise, len(LEVELS) - 1)]
+
+    def needs_labels(self) -> tuple[str, ...]:
+        return ("vehicle",)

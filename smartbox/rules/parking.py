@@ -1,0 +1,102 @@
+"""Parking slots: free, occupied or unknown; events when the lot is full and when somebody overstays."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from smartbox.dwell import DwellSpec
+from smartbox.geometry import Polygon, Zone, covered
+from smartbox.rules._base import RuleSettings, ZoneKind
+from smartbox.settings import Duration
+from smartbox.types import Box, Match, Point, Scene, Severity
+
+LOT_CLEAR_S = 60.0
+GROUND = 0.35  # height of a car's footprint's centre in its box, from below: between a flat view and one from above
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot's outline, the box round it and its middle."""
+
+    name: str
+    zone: str
+    polygon: Polygon
+    extent: Box
+    middle: Point
+
+    @classmethod
+    def of(cls, name: str, zone: str, polygon: Polygon) -> "Slot":
+        xs, ys = [p[0] for p in polygon], [p[1] for p in polygon]
+        return cls(name, zone, polygon, (min(xs), min(ys), max(xs), max(ys)), (sum(xs) / len(xs), sum(ys) / len(ys)))
+
+    def touches(self, box: Box) -> bool:
+        x0, y0, x1, y1 = self.extent
+        return box[0] < x1 and box[2] > x0 and box[1] < y1 and box[3] > y0
+
+
+class Plugin(RuleSettings):
+    """A slot changes its state after `hold`; by the boxes of vehicles, one slot for each vehicle."""
+
+    zone_kind: ClassVar[ZoneKind | None] = "slots"
+    unused: ClassVar[tuple[str, ...]] = ("anchor", "min_overlap")
+
+    min_cover: float = Field(0.4, gt=0, le=1)
+    """Share of a slot's area that a vehicle's box must cover to stand in it."""
+    hold: Duration = Field(10.0, ge=0.5, le=600)
+    """Seconds for which a slot must look otherwise before its state changes."""
+    full_ratio: float = Field(0.95, gt=0, le=1)
+    """The lot is full when this share of its slots is occupied."""
+    free_ratio: float = Field(0.90, gt=0, le=1)
+    """It is full no longer when the share was below this for 60 s."""
+    overstay: Duration | None = Field(None, ge=10, le=30 * 86400)
+    """Seconds after which a vehicle has stood too long in one slot; without it nobody overstays."""
+    severity: Severity = "low"
+
+    @model_validator(mode="after")
+    def _ratios(self) -> "Plugin":
+        if self.free_ratio > self.full_ratio:
+            raise ValueError(f"free_ratio {self.free_ratio:g} must not be above full_ratio {self.full_ratio:g}")
+        return self
+
+    def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
+        """Per occupied slot `slot:…`, and `lot` by the slots whose state is settled (active)."""
+        slots = [Slot.of(name, zone.id, polygon) for zone in zones for name, polygon in zone.slots.items()]
+        found: dict[str, Match] = {}
+        for track in self._eligible(scene, ["vehicle"]):
+            slot = self._slot_of(track.xyxy, slots)
+            if slot and (slot.name not in found or found[slot.name].score < track.score):
+                subject = f"slot:{slot.name}"
+                detail = {"event": "overstay"}
+                found[slot.name] = Match(subject, track.label, track.score, track.xyxy, slot.zone, detail)
+        return [*found.values(), *self._lot(zones, len(slots), active)]
+
+    def _slot_of(self, box: Box, slots: Sequence[Slot]) -> Slot | None:
+        """The slot that a vehicle stands in: of those that its box covers, the one nearest to its ground point."""
+        ground = ((box[0] + box[2]) / 2, box[3] - GROUND * (box[3] - box[1]))
+        under = [s for s in slots if s.touches(box) and covered(s.polygon, box) >= self.min_cover]
+        return min(under, key=lambda s: math.dist(s.middle, ground), default=None)
+
+    def _lot(self, zones: Sequence[Zone], total: int, active: frozenset[str]) -> list[Match]:
+        taken = sum(f"slot:{name}" in active for zone in zones for name in zone.slots)
+        ratio = self.free_ratio if "lot" in active else self.full_ratio
+        if not total or taken / total < ratio - 1e-9:
+            return []
+        detail = {"event": "lot_full", "occupied": taken, "slots": total}
+        return [Match("lot", "vehicle", 1.0, None, zones[0].id, detail)]
+
+    def dwell_spec(self, subject: str) -> DwellSpec:
+        return self._spec(0.0, LOT_CLEAR_S) if subject == "lot" else self._spec(self.hold, self.hold)
+
+    def announce(self, subject: str) -> float | None:
+        return 0.0 if subject == "lot" else self.overstay
+
+    def problems(self, zones: Sequence[Zone]) -> list[str]:
+        names = [name for zone in zones for name in zone.slots]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        return [f"slot {name!r} is in two zones of this rule; give each slot a name of its own" for name in twice]
+
+    def needs_labels(self) -> tuple[str, ...]:
+        return ("vehicle",)

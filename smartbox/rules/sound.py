@@ -1,0 +1,42 @@
+"""A sound is heard: siren, smoke alarm, gunshot, explosion, a keyword: whatever the model knows."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from smartbox.dwell import DwellSpec
+from smartbox.geometry import Zone
+from smartbox.rules._base import RuleSettings, ZoneKind
+from smartbox.settings import Duration
+from smartbox.types import Match, Scene, Severity
+
+
+class Plugin(RuleSettings):
+    """Begins for each label of its own; ends after `silence`. Only label and score leave the box."""
+
+    zone_kind: ClassVar[ZoneKind | None] = None
+    hears: ClassVar[bool] = True
+    unused: ClassVar[tuple[str, ...]] = ("zones", "min_score", "anchor", "min_overlap", "min_size", "evidence_count")
+
+    labels: tuple[str, ...] = Field(min_length=1)
+    """Sounds to report, as the model names them."""
+    score: float = Field(0.7, gt=0, le=1)
+    """Heard when the model's score (0–1) is at least this."""
+    dwell: Duration = Field(1.0, ge=0, le=120)
+    """Seconds that it must be heard."""
+    silence: Duration = Field(5.0, ge=0.5, le=600)
+    """Seconds without it before the episode ends."""
+    severity: Severity = "high"
+
+    def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
+        if scene.sounds is None:
+            return []
+        heard = {label: scene.sounds.of(label) for label in self.labels if label in scene.sounds.labels}
+        return [Match(f"sound:{label}", label, score) for label, score in heard.items() if score >= self.score]
+
+    def dwell_spec(self, subject: str) -> DwellSpec:
+        return self._spec(self.dwell, self.silence)
+
+    def needs_labels(self) -> tuple[str, ...]:
+        return self.labels

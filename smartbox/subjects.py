@@ -1,0 +1,189 @@
+"""Who is who from scene to scene: what a rule follows must outlive a change of track id and a passing lorry.
+
+Pure. A subject is normally continued by the match of its own name. Where that is missing, and it is a track:
+  * a new track at its place takes it over (the tracker switched ids);
+  * while something stands in front of it, it is hidden: neither there nor gone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from smartbox.dwell import HOLD_AFTER, Dwell
+from smartbox.geometry import iou
+from smartbox.rules._base import group
+from smartbox.types import Box, EndReason, Event, EventClass, Floats, Match, Scene, Track
+
+SAME_PLACE = 0.5
+"""IoU from which a box is taken to be where another was."""
+TWIN = 0.7
+"""IoU from which two boxes of confusable labels are taken for one object, found twice."""
+COVERED = 0.4
+"""Share of a box behind another from which an object may be missed."""
+STOOD_S = 2.0
+"""It stands when it has not moved for so long (s)."""
+SWITCH_S = 2.0
+"""A switched id appears within this time (s) of the old one's last match; for standing objects within 30 s."""
+
+
+@dataclass(slots=True, eq=False)
+class Subject:
+    """What a rule follows: its last match, its time, and its episode while it has one."""
+
+    match: Match
+    dwell: Dwell
+    stood: bool = False
+    home: Box | None = None
+    """Where it was when another track took it over."""
+    aliases: frozenset[str] = frozenset()
+    """Names it had before."""
+    covers: frozenset[str] = frozenset()
+    """Tracks in front of it when it was last seen."""
+    twins: frozenset[str] = frozenset()
+    """Tracks that were the same object found twice when it was last seen."""
+    held: EndReason | None = None
+    """Nothing is known of it since a silence; the reason for which it ends unless it is found again."""
+    episode: str | None = None
+    event: Event | None = None
+    cls: EventClass = "alarm"
+    started_utc: float = 0.0
+    begun_at: float = 0.0
+    """What had elapsed (s) when the episode began."""
+    told_at: float = 0.0
+    """When its last event was made (monotonic s)."""
+
+    @property
+    def name(self) -> str:
+        return self.match.subject
+
+    @property
+    def is_track(self) -> bool:
+        return self.name.startswith("track:") and self.match.xyxy is not None
+
+
+Pairs = dict[Subject, Match]
+
+
+def assign(subjects: Sequence[Subject], matches: Sequence[Match], scene: Scene) -> tuple[Pairs, list[Match]]:
+    """Which match continues which subject, and the matches of subjects not known before."""
+    tracks = {f"track:{t.id}": t for t in scene.tracks}
+    pairs = _by_name(subjects, matches)
+    taken = {m.subject for m in pairs.values()}
+    fresh = [m for m in matches if m.subject not in taken]
+    missing = [s for s in subjects if s not in pairs and s.is_track]
+    if missing and fresh:
+        for subject, match in _take_overs(missing, fresh, tracks, scene.time):
+            if subject not in pairs and match.subject not in taken:
+                taken.add(match.subject)
+                pairs[subject] = match
+                subject.home = subject.match.xyxy
+                subject.aliases |= {subject.name}
+    fresh = [m for m in fresh if m.subject not in taken]
+    twins = _twins(list(pairs.values()), fresh)
+    for subject, match in pairs.items():
+        subject.twins = frozenset(twin for twin, of in twins.items() if of == match.subject)
+    if scene.inferred:
+        _look_round(pairs, scene, tracks)
+    return pairs, [m for m in fresh if m.subject not in twins]
+
+
+def _by_name(subjects: Sequence[Subject], matches: Sequence[Match]) -> Pairs:
+    named = {m.subject: m for m in matches}
+    pairs: Pairs = {}
+    for subject in sorted(subjects, key=lambda s: s.held is not None):  # what is known goes before what is held
+        match = named.get(subject.name)
+        if match and (not (subject.held and subject.is_track) or _same_place(subject.match.xyxy, match.xyxy)):
+            pairs[subject] = named.pop(subject.name)
+    for subject in subjects:  # a track that was taken for lost is back where it was lost
+        for alias in subject.aliases & named.keys():
+            if _same_place(subject.home, named[alias].xyxy):
+                pairs[subject] = named.pop(alias)
+                subject.aliases -= {alias}
+    return pairs
+
+
+def _take_overs(
+    missing: Sequence[Subject], fresh: Sequence[Match], tracks: Mapping[str, Track], time: float
+) -> list[tuple[Subject, Match]]:
+    """Pairs of a lost subject and a new track at its place, best overlap first."""
+    found = []
+    for subject in missing:
+        for match in fresh:
+            if match.xyxy is None or match.subject not in tracks or group(match.label) != group(subject.match.label):
+                continue
+            assert subject.match.xyxy is not None  # it is a track
+            overlap = iou(subject.match.xyxy, match.xyxy)
+            if overlap >= SAME_PLACE and _may_follow(subject, tracks[match.subject], match.subject, tracks, time):
+                found.append((overlap, subject, match))
+    return [(s, m) for _, s, m in sorted(found, key=lambda entry: -entry[0])]
+
+
+def _may_follow(subject: Subject, track: Track, name: str, tracks: Mapping[str, Track], time: float) -> bool:
+    if subject.held:
+        return True
+    if subject.name in tracks:  # it is still seen, elsewhere: the other one only came to its place
+        return False
+    lost_at = subject.dwell.last_match
+    if time - lost_at > (HOLD_AFTER if subject.stood else SWITCH_S):
+        return False
+    return track.first_seen >= lost_at - SWITCH_S or name in subject.twins
+
+
+def _same_place(a: Box | None, b: Box | None) -> bool:
+    return a is not None and b is not None and iou(a, b) >= SAME_PLACE
+
+
+def _twins(known: Sequence[Match], fresh: Sequence[Match]) -> dict[str, str]:
+    """Fresh tracks that are another match found twice (a pickup as car and as truck): name -> name of that match."""
+    order = sorted((m for m in fresh if m.subject.startswith("track:") and m.xyxy), key=lambda m: -m.score)
+    twins: dict[str, str] = {}
+    kept = [m for m in known if m.subject.startswith("track:") and m.xyxy]
+    for match in order:
+        of = next((k.subject for k in kept if group(k.label) == group(match.label) and _is_twin(k, match)), None)
+        if of:
+            twins[match.subject] = of
+        else:
+            kept.append(match)
+    return twins
+
+
+def _is_twin(a: Match, b: Match) -> bool:
+    assert a.xyxy and b.xyxy  # only boxes get here
+    return iou(a.xyxy, b.xyxy) >= TWIN
+
+
+def _look_round(pairs: Pairs, scene: Scene, tracks: Mapping[str, Track]) -> None:
+    """Note, of subjects that are there now, whether they stand and what is in front of them."""
+    boxed = [(s, m) for s, m in pairs.items() if m.xyxy is not None]
+    if not boxed:
+        return
+    names = list(tracks)
+    front = covering([m.xyxy for _, m in boxed if m.xyxy], [t.xyxy for t in tracks.values()])
+    for row, (subject, match) in zip(front, boxed, strict=True):
+        subject.covers = frozenset(name for name, share in zip(names, row, strict=True) if share >= COVERED)
+        track = tracks.get(match.subject)
+        subject.stood = track is None or scene.time - track.moved_at >= STOOD_S
+
+
+def covering(boxes: Sequence[Box], others: Sequence[Box]) -> Floats:
+    """Share of each of n boxes that each of m others covers: n x m."""
+    a = np.array(boxes, np.float32).reshape(-1, 4)
+    b = np.array(others, np.float32).reshape(-1, 4)
+    size = np.clip(np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2]), 0, None)
+    area = np.clip(a[:, 2:] - a[:, :2], 1e-9, None).prod(-1)
+    share: Floats = (size.prod(-1) / area[:, None]).astype(np.float32)
+    return share
+
+
+def hidden(subject: Subject, scene: Scene) -> bool:
+    """Whether a standing subject that is not found is behind something that came since, for up to 30 s."""
+    box = subject.match.xyxy
+    if box is None or not subject.stood or scene.time - subject.dwell.last_match > HOLD_AFTER:
+        return False
+    low = box[3] - 0.1 * (box[3] - box[1])  # what is in front stands lower in the picture
+    seen = {f"track:{t.id}": t for t in scene.tracks}
+    if subject.name in seen:
+        return False
+    front = [t.xyxy for name, t in seen.items() if name not in subject.covers and t.xyxy[3] >= low]
+    return bool(front) and bool((covering([box], front) >= COVERED).any())
