@@ -1,0 +1,482 @@
+"""The outbox as others see it: numbers, open episodes, what is in flight, and memory when the disk refuses."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from smartbox import cloudevent
+from smartbox.clock import Clock
+from smartbox.counter import Counter
+from smartbox.errors import StorageError
+from smartbox.outbox.file import CorruptError, FullError, OutboxFile
+from smartbox.outbox.memory import Memory
+from smartbox.outbox.rows import (
+    PICTURE_TYPE,
+    SEND_RANKS,
+    Entry,
+    Episodes,
+    Limits,
+    Loss,
+    Message,
+    Row,
+    event_row,
+    opens,
+    picture_row,
+)
+from smartbox.types import Event, Evidence
+
+log = logging.getLogger(__name__)
+
+_TRIES = 5
+_RETRY_DISK = 1.0  # s between attempts while the disk refuses
+_ALL = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What waits: events, messages (events and pictures), bytes, age of the oldest event in s; dead letters.
+
+    acked_through: every event up to this seq has reached the broker, or is accounted as lost or dead.
+    """
+
+    events: int
+    messages: int
+    bytes: int
+    oldest_age: float
+    acked_through: int
+    dead: int
+    last_n: int
+
+
+class Outbox:
+    """put -> take -> ack. One thread puts (inference), one sends (publisher); any may call at any time.
+
+    The constructor only stores; `open()` reads or makes `state_dir/outbox.db`.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        clock: Clock,
+        new_id: Callable[[], str],
+        site: str,
+        box: str,
+        limits: Limits | None = None,
+        make_room: Callable[[], None] | None = None,
+        retry_after: float = 5.0,
+    ) -> None:
+        """make_room: called when the disk is full, to free some (EvidenceStore.make_room).
+        retry_after: seconds until a refused message is tried again, doubling.
+        """
+        self._limits = limits or Limits()
+        self._file = OutboxFile(state_dir / "outbox.db", self._limits)
+        self._memory = Memory(self._limits.memory)
+        self._clock = clock
+        self._new_id = new_id
+        self._site, self._box = site, box
+        self._make_room = make_room
+        self._retry_after = retry_after
+        self._seq = Counter(state_dir / "outbox-seq", 10_000, clock.utc)
+        self._sessions = Counter(state_dir / "outbox-session", 1, clock.utc)
+        self._lock = threading.RLock()
+        self._wakes: list[Callable[[], None]] = []
+        self._open: dict[str, tuple[int, Event]] = {}  # episode -> (row of its begin, its last word)
+        self._held: set[int] = set()  # handed to the client
+        self._due: dict[int, float] = {}  # refused: not before this monotonic second
+        self._acked: set[int] = set()  # the broker has them, the file does not know it yet
+        self._last_n = 0
+        self._used = 0  # the event number given last
+        self._version = 0
+        self._degraded: str | None = None
+        self._retry_at = 0.0
+
+    # -- opening and closing --
+
+    def open(self) -> None:
+        """Open or create the file; a corrupt one is moved aside and `data_loss` put.
+
+        A disk that refuses is no error here: events go to memory, `degraded` says why, and it is tried again.
+        """
+        with self._lock:
+            self._sessions.open()
+            self._seq.open()
+            try:
+                self._attach()
+            except CorruptError as error:
+                self._start_anew(error)
+            except StorageError as error:
+                self._refuse(error)
+
+    def _attach(self) -> None:
+        self._file.attach()
+        self._last_n = max(self._last_n, self._file.last_n())
+        known = self._file.last_seq()
+        if known is not None and known > self._seq.last - 20_000:  # else it is an old copy: the counter knows better
+            self._seq.open(known)
+        self._used = self._seq.last
+        for begin, body in self._file.episodes():
+            event = cloudevent.from_json(body)
+            self._open.setdefault(event.episode, (begin, event))
+
+    def _start_anew(self, error: StorageError) -> None:
+        """Move the broken file aside, keep what can be read of it, and say so."""
+        rows, episodes = self._file.salvage()
+        self._file.close()
+        aside = self._file.path.with_name(f"outbox-corrupt-{int(self._clock.utc())}.db")
+        log.error("%s; it is moved to %s and a new one begun", error, aside.name)
+        saved = [row for row in rows if _readable(row)]
+        self._last_n = max([self._last_n, *(row.n for row in saved)])
+        for begin, body in episodes:
+            with suppress(ValueError):
+                event = cloudevent.from_json(body)
+                self._open.setdefault(event.episode, (begin, event))
+        self._seq.open()
+        through = self._used = self._seq.last
+        try:
+            for end in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    self._file.path.with_name(f"{self._file.path.name}{end}").rename(f"{aside}{end}")
+            self._file.attach()
+            self._file.insert(saved, self._all_episodes(), self._held)
+        except OSError as failure:
+            self._refuse(StorageError(f"{self._file.path}: {failure.strerror}"))
+        except StorageError as failure:
+            self._refuse(failure)
+        if self._degraded is not None:
+            self._memory.add(saved, self._held)
+        report = {"reason": "corrupt", "file": aside.name, "through": through, "saved": len(saved)}
+        self._to_disk([self._loss(report)]) or self._to_memory([self._loss(report)])
+
+    def close(self) -> None:
+        """Write what memory holds, if the disk lets us, and close."""
+        with self._lock:
+            self._recover(now=True)
+            self._file.close()
+
+    # -- putting --
+
+    def put(self, event: Event, evidence: Sequence[Evidence] = (), thumbnail: bytes | None = None) -> Event:
+        """Commit one event (with seq and evidence) to the disk; returns it as it will be sent.
+
+        Never raises for a full or read-only disk: the event is then kept in memory and `degraded` says why.
+        A `begin` of a rule opens an episode, unless its ended_utc is set already (a single occurrence).
+        """
+        return self.put_all([Entry(event, tuple(evidence), thumbnail)])[0]
+
+    def put_all(self, entries: Sequence[Entry]) -> list[Event]:
+        """`put` for several in one transaction: all of them or none."""
+        with self._lock:
+            self._recover()
+            events = self._to_disk(entries) or self._to_memory(entries)
+        for wake in self._wakes:
+            wake()
+        return events
+
+    def _to_disk(self, entries: Sequence[Entry], told: bool = False) -> list[Event]:
+        """Empty when the disk refuses."""
+        for last_try in (False, True):
+            if self._degraded is not None:
+                break
+            try:
+                plan = self._plan(entries, self._seq.next)
+                self._file.insert(plan.rows, plan.episodes, self._held, told=told)
+            except CorruptError as error:
+                self._start_anew(error)
+            except FullError as error:
+                if last_try or self._make_room is None:
+                    self._refuse(error)
+                else:
+                    self._make_room()
+            except StorageError as error:
+                self._refuse(error)
+            else:
+                self._apply(plan)
+                return plan.events
+        return []
+
+    def _to_memory(self, entries: Sequence[Entry]) -> list[Event]:
+        """With numbers that no later start gives again, though it may know nothing of these."""
+        used = self._used
+        plan = self._plan(entries, self._seq.jump)
+        self._memory.gap(used + 1, plan.events[0].seq - 1)
+        self._memory.add(plan.rows, self._held)
+        self._apply(plan)
+        return plan.events
+
+    def _plan(self, entries: Sequence[Entry], number: Callable[[], int]) -> "_Plan":
+        """What putting `entries` would change; nothing has changed yet, but numbers are used up."""
+        plan = _Plan()
+        n = self._last_n
+        stamp = self._clock.utc()
+        for entry in entries:
+            event = replace(entry.event, seq=number(), session=self._sessions.last, evidence=tuple(entry.evidence))
+            n += 1
+            row = event_row(n, event, stamp, self._site, self._box)
+            known = plan.open.get(event.episode) or self._open.get(event.episode)
+            begin = known[0] if known else n
+            plan.events.append(event)
+            plan.rows.append(row)
+            if opens(event):
+                plan.open[event.episode] = (begin, event)
+                plan.bodies[event.episode] = (begin, row.body)
+            elif known:
+                plan.ended.append(event.episode)
+                plan.open.pop(event.episode, None)
+                plan.bodies.pop(event.episode, None)
+            if entry.thumbnail is not None:
+                n += 1
+                plan.rows.append(picture_row(n, event.episode, stamp, entry.thumbnail, begin))
+        return plan
+
+    def _apply(self, plan: "_Plan") -> None:
+        self._last_n = plan.rows[-1].n
+        self._used = plan.events[-1].seq
+        for episode in plan.ended:
+            self._open.pop(episode, None)
+        self._open |= plan.open
+        self._version += 1
+
+    def _refuse(self, error: StorageError) -> None:
+        if self._degraded is None:
+            log.error("%s; events are kept in memory, at most %d", error, self._limits.memory)
+        self._degraded = str(error)
+        self._retry_at = self._clock.monotonic() + _RETRY_DISK
+
+    def _recover(self, now: bool = False) -> None:
+        """Try the disk again, when it refused a while ago."""
+        if self._degraded is None or (not now and self._clock.monotonic() < self._retry_at):
+            return
+        reason, self._degraded = self._degraded, None
+        try:
+            if not self._file.is_open:
+                self._attach()
+            self._file.sent(self._acked, self._clock.utc())
+            rows = [row for row in self._memory.rows.values()]
+            self._file.insert(rows, self._all_episodes(), self._held, losses=self._memory.losses)
+        except CorruptError as error:
+            self._start_anew(error)
+        except StorageError as error:
+            self._degraded = reason  # said already
+            self._refuse(error)
+        else:
+            log.warning("the disk takes events again; %d from memory are on it", len(rows))
+            self._acked.clear()
+            self._memory.clear()
+
+    def _all_episodes(self) -> Episodes:
+        bodies = {
+            key: (begin, cloudevent.to_json(event, self._site, self._box)) for key, (begin, event) in self._open.items()
+        }
+        return Episodes(bodies, all=True)
+
+    def _loss(self, detail: dict[str, Any]) -> Entry:
+        utc, new_id = self._clock.utc(), self._new_id()
+        event = Event(
+            id=new_id,
+            cls="system",
+            kind="data_loss",
+            phase="begin",
+            time_utc=utc,
+            monotonic=self._clock.monotonic(),
+            severity="high",
+            rule="",
+            camera="",
+            zone=None,
+            episode=new_id,
+            started_utc=utc,
+            dwell_s=0.0,
+            ended_utc=utc,
+            detail=detail,
+        )
+        return Entry(event)
+
+    # -- what is open, and how it goes --
+
+    def open_episodes(self) -> list[Event]:
+        """The last begin or update of every episode without an end, oldest first."""
+        with self._lock:
+            return [event for _, event in sorted(self._open.values(), key=lambda item: item[0])]
+
+    @property
+    def version(self) -> int:
+        """Changes with every put."""
+        return self._version
+
+    @property
+    def degraded(self) -> str | None:
+        """Why events are in memory only, or None."""
+        return self._degraded
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """`wake()` is called, by the putting thread, after every put."""
+        self._wakes.append(wake)
+
+    def next_session(self) -> int:
+        """Raise the session counter on disk; called at every CONNECT."""
+        with self._lock:
+            try:
+                return self._sessions.next()
+            except StorageError:
+                return self._sessions.jump()
+
+    def depth(self) -> Depth:
+        """What waits now."""
+        with self._lock:
+            seqs: list[int] = []
+            stamps: list[float] = []
+            dead = 0
+            with self._guard():
+                seqs, stamps = self._file.oldest()
+                dead = self._file.dead()
+            memory = self._memory.rows.values()
+            seqs += [row.seq for row in memory if row.seq is not None]
+            stamps += [row.stamp for row in memory]
+            totals = self._file.totals
+            return Depth(
+                events=totals.events + sum(row.seq is not None for row in memory),
+                messages=totals.waiting + len(memory),
+                bytes=totals.waiting_bytes + sum(row.size for row in memory),
+                oldest_age=max(0.0, self._clock.utc() - min(stamps)) if stamps else 0.0,
+                acked_through=min(seqs) - 1 if seqs else self._used,
+                dead=dead,
+                last_n=self._last_n,
+            )
+
+    # -- sending --
+
+    def take(self, limit: int, above: int = 0, through: int = _ALL, replayed: bool = False) -> list[Message]:
+        """Up to `limit` messages with above < n <= through, alarms first; they are held until ack, fail or release."""
+        with self._lock:
+            rows: list[Row] = []
+            for send in SEND_RANKS:
+                if len(rows) < limit:
+                    rows += self._next_rows(send, above, through, limit - len(rows))
+            self._held |= {row.n for row in rows}
+            return [self._message(row, replayed) for row in rows]
+
+    def _next_rows(self, send: int, above: int, through: int, limit: int) -> list[Row]:
+        now = self._clock.monotonic()
+        self._due = {n: due for n, due in self._due.items() if due > now}
+        skip = self._held | self._acked | self._due.keys()
+        rows: list[Row] = []
+        with self._guard():
+            numbers = self._file.waiting(send, above, through, limit + len(skip))
+            rows = [self._file.read(n) for n in numbers if n not in skip]
+        rows += [r for r in self._memory.rows.values() if r.send == send and above < r.n <= through and r.n not in skip]
+        return [row for row in rows if self._ready(row)][:limit]
+
+    def _ready(self, row: Row) -> bool:
+        """A picture waits for its begin, and goes when that is gone."""
+        begin = row.after
+        if begin is None or begin in self._acked:
+            return True
+        if begin in self._held or begin in self._memory.rows:
+            return False
+        state = "waiting"
+        with self._guard():
+            state = self._file.state(begin)
+            if state == "gone" and self._memory.rows.pop(row.n, None) is None:
+                self._file.drop(row.n, "begin lost")
+        return state == "sent"
+
+    def _message(self, row: Row, replayed: bool) -> Message:
+        if row.seq is None:
+            return Message(row.n, row.topic, row.body, PICTURE_TYPE)
+        payload = cloudevent.deliver(row.body, self._sessions.last, replayed)
+        return Message(row.n, row.topic, payload, cloudevent.CONTENT_TYPE)
+
+    def ack(self, numbers: Iterable[int]) -> None:
+        """The broker has them; one transaction."""
+        with self._lock:
+            for n in numbers:
+                self._held.discard(n)
+                self._due.pop(n, None)
+                if self._memory.rows.pop(n, None):
+                    self._memory.begun(n)
+                else:
+                    self._acked.add(n)
+            if self._degraded is None and self._acked:
+                with self._guard():
+                    self._file.sent(self._acked, self._clock.utc())
+                    self._acked.clear()
+
+    def fail(self, n: int, reason: str) -> bool:
+        """The broker refuses it: tried again later, and after 5 times a dead letter (True)."""
+        with self._lock:
+            self._held.discard(n)
+            tries = 1
+            with self._guard():
+                tries = self._file.refused(n, _TRIES, reason, self._clock.utc())
+            self._due[n] = self._clock.monotonic() + self._retry_after * 2 ** (tries - 1)
+        if tries >= _TRIES:
+            log.error("message %d is a dead letter after %d tries: %s", n, tries, reason)
+        return tries >= _TRIES
+
+    def release(self) -> None:
+        """The connection is gone: whatever was handed out waits again."""
+        with self._lock:
+            self._held.clear()
+
+    def tend(self, report: bool = True) -> None:
+        """Keep house; call every few seconds. report: put a `data_loss` event for what had to be dropped."""
+        with self._lock:
+            self._recover()
+            if self._degraded is not None:
+                return
+            losses: list[Loss] = []
+            with self._guard():
+                self._file.tidy(self._clock.utc(), self._held)
+                losses = self._file.losses()
+            if losses and report:
+                self._to_disk([self._loss(_account(losses))], told=True)
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """The one reaction to a disk that refuses, or lies."""
+        try:
+            yield
+        except CorruptError as error:
+            self._start_anew(error)
+        except StorageError as error:
+            self._refuse(error)
+
+
+@dataclass(slots=True)
+class _Plan:
+    events: list[Event] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    open: dict[str, tuple[int, Event]] = field(default_factory=dict)
+    bodies: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    ended: list[str] = field(default_factory=list)
+
+    @property
+    def episodes(self) -> Episodes:
+        return Episodes(self.bodies, tuple(self.ended))
+
+
+def _readable(row: Row) -> bool:
+    """Whether a row saved from a damaged file is what it was."""
+    if row.seq is None:
+        return row.body.startswith(b"\xff\xd8") and row.body.endswith(b"\xff\xd9")
+    with suppress(ValueError):
+        return cloudevent.from_json(row.body).seq == row.seq
+    return False
+
+
+def _account(losses: Sequence[Loss]) -> dict[str, Any]:
+    """The detail of a `data_loss`: exact counts, and the ranges of event numbers."""
+    groups: dict[tuple[str, str], list[Loss]] = {}
+    for loss in losses:
+        groups.setdefault((loss.reason, loss.what), []).append(loss)
+    lost = []
+    for (reason, what), group in groups.items():
+        item: dict[str, Any] = {"reason": reason, "what": what, "count": sum(loss.count for loss in group)}
+        if what == "events":
+            item["ranges"] = [[loss.first, loss.last] for loss in group[-32:]]
+        lost.append(item)
+    totals = {what: sum(loss.count for loss in losses if loss.what == what) for what in ("events", "pictures")}
+    return {**totals, "lost": lost}
