@@ -20,7 +20,7 @@ from smartbox.manifest import Manifest, Tolerance
 RNG = np.random.default_rng(7)
 WEIGHTS = {
     "scores": RNG.integers(-127, 128, (6, 12), dtype=np.int8),
-    "boxes": RNG.integers(-127, 128, (4, 12), np.int8),
+    "boxes": RNG.integers(-127, 128, (12, 12), np.int8),
 }
 W_SCALE, OUT_SCALE, OUT_ZERO = 1 / 4096, 0.5, 3
 INPUT = np.arange(2 * 12, dtype=np.uint8).reshape(2, 2, 2, 3) * np.uint8(10)
@@ -30,7 +30,7 @@ def float_outputs(image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
     """What the model means, without quantizing activations."""
     flat = image.reshape(len(image), 12).astype(np.float32)
     result = {name: flat @ (w.astype(np.float32) * W_SCALE).T for name, w in WEIGHTS.items()}
-    return {"scores": result["scores"].reshape(-1, 3, 2), "boxes": result["boxes"].reshape(-1, 1, 4)}
+    return {"scores": result["scores"].reshape(-1, 3, 2), "boxes": result["boxes"].reshape(-1, 3, 4)}
 
 
 def onnx_bytes(batch: int | str = "batch") -> bytes:
@@ -44,7 +44,7 @@ def onnx_bytes(batch: int | str = "batch") -> bytes:
         "out_zero": np.array(OUT_ZERO, np.int8),
         "flat": np.array([-1, 12]),
         "shape_scores": np.array([-1, 3, 2]),
-        "shape_boxes": np.array([-1, 1, 4]),
+        "shape_boxes": np.array([-1, 3, 4]),
         **{f"w_{name}": w.T.copy() for name, w in WEIGHTS.items()},
     }
     nodes = [
@@ -66,7 +66,7 @@ def onnx_bytes(batch: int | str = "batch") -> bytes:
         [helper.make_tensor_value_info("image", TensorProto.UINT8, [batch, 2, 2, 3])],
         [
             helper.make_tensor_value_info("scores", TensorProto.INT8, [batch, 3, 2]),
-            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [batch, 1, 4]),
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [batch, 3, 4]),
         ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
@@ -141,7 +141,7 @@ def tflite_bytes() -> bytes:
 
     operator(0, [image], pixels)
     outputs = []
-    for name, shape in (("scores", [1, 3, 2]), ("boxes", [1, 1, 4])):
+    for name, shape in (("scores", [1, 3, 2]), ("boxes", [1, 3, 4])):
         w = WEIGHTS[name]
         weight = tensor(f"w_{name}", list(w.shape), INT8, W_SCALE, 0, w)
         bias = tensor(f"b_{name}", [len(w)], INT32, W_SCALE, 0, np.zeros(len(w), np.int32))
@@ -151,7 +151,7 @@ def tflite_bytes() -> bytes:
         wanted = tensor(f"shape_{name}", [3], INT32, data=np.array(shape, np.int32))
         operator(2, [flat, wanted], stored)
         outputs.append(stored)
-    boxes = tensor("boxes", [1, 1, 4], FLOAT32)
+    boxes = tensor("boxes", [1, 3, 4], FLOAT32)
     operator(3, [outputs[1]], boxes)
     graph = {
         0: ("offset", b.offsets(tensors)),

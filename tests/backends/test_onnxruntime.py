@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 
 from smartbox.backends.onnxruntime import Plugin
 from smartbox.errors import BackendError
+from tests import tiny
 
 
 def test_a_fixed_batch_is_looped_and_the_last_one_filled(tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 
 from smartbox import decoders
 from smartbox.backends.scripted import Plugin
 from smartbox.bundle import Bundle
 from smartbox.errors import BackendError
 from smartbox.types import View
+from tests import tiny
 
 IMAGE = {"image": tiny.INPUT[:1]}
 WHOLE = View((0.5, 0.5), (0.0, 0.0))

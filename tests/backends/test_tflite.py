@@ -4,11 +4,11 @@ import random
 from pathlib import Path
 
 import pytest
-import tiny
 
 from smartbox.backends._flatbuffer import check_tflite
 from smartbox.backends.tflite import Plugin
 from smartbox.errors import BackendError
+from tests import tiny
 
 
 def test_a_library_that_is_no_delegate_is_refused(tmp_path: Path) -> None:
