@@ -13,6 +13,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -108,6 +109,34 @@ class Ear:
         self._time += len(samples) / RATE
         self._seq += 1
         return chunk
+
+
+class Thinner:
+    """Leaves undecoded the H.264 / H.265 pictures that no other picture refers to, while enough remain for `fps`."""
+
+    WINDOW = 2.0  # s over which the remaining rate is measured
+
+    def __init__(self, context: VideoCodecContext, fps: float) -> None:
+        self._context, self._fps = context, fps
+        self._active = context.name in ("h264", "hevc")
+        self._begin: float | None = None
+        self._count = 0
+        if self._active:
+            context.skip_frame = "NONREF"
+
+    def saw(self, time: float) -> None:
+        """A picture was decoded at `time`; too few of them, and all are decoded from now on."""
+        if not self._active:
+            return
+        if self._begin is None:
+            self._begin = time
+            return
+        self._count += 1
+        if time - self._begin >= self.WINDOW:
+            if self._count / (time - self._begin) < 0.95 * self._fps:
+                self._active = False
+                self._context.skip_frame = "DEFAULT"
+            self._begin, self._count = time, 0
 
 
 def video_stream(container: Any) -> VideoStream | None:
