@@ -25,7 +25,7 @@ from smartbox.dwell import HOLD_AFTER, LOST_AFTER, Dwell, freeze_gap
 from smartbox.geometry import Zone
 from smartbox.rules._base import RuleSettings
 from smartbox.rules._crossings import Crossings
-from smartbox.subjects import Subject, assign, hidden
+from smartbox.rules._subjects import Subject, assign, hidden
 from smartbox.types import EndReason, Event, Match, Phase, Scene, SlotState
 
 RESUME_S = 5.0
