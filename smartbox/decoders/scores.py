@@ -27,4 +27,5 @@ class Plugin(DecoderSettings):
             values /= values.sum()
         elif self.activation == "sigmoid":
             values = sigmoid(values)
-        return Sounds(np.clip(values, 0.0, 1.0).astype(np.float32), self.labels)
+        heard = np.clip(np.nan_to_num(values, nan=0.0), 0.0, 1.0)  # a broken engine's NaN is nothing heard
+        return Sounds(heard.astype(np.float32), self.labels)

@@ -37,10 +37,18 @@ class Plugin(BoxDecoder):
         first = 5 if self.objectness else 4
         anchors = len(grid(self.size, self.strides)[0]) if self.encoded else None
         self.check(rows, name, anchors, first + len(self.labels))
+        rows, near = self._likely(rows)
         score = sigmoid(rows[:, 4:]) if self.sigmoid else rows[:, 4:]
-        class_score = score[:, 1:] * score[:, :1] if self.objectness else score
-        picked, best, class_id = self.select(class_score)
-        return self.detections(self._pixels(rows[picked, :4], picked), best, class_id, view)
+        picked, best, class_id = self.select(score[:, 1:] * score[:, :1] if self.objectness else score)
+        return self.detections(self._pixels(rows[picked, :4], near[picked]), best, class_id, view)
+
+    def _likely(self, rows: Floats) -> tuple[Floats, NDArray[np.int64]]:
+        """Rows whose objectness alone reaches a threshold, which the product with a class score <= 1 cannot exceed."""
+        if not self.objectness:
+            return rows, np.arange(len(rows))
+        objectness = sigmoid(rows[:, 4]) if self.sigmoid else rows[:, 4]
+        near = np.flatnonzero(objectness >= self.thresholds.min())
+        return rows[near], near
 
     def _pixels(self, boxes: Floats, picked: NDArray[np.int64]) -> Floats:
         centre, extent = boxes[:, :2], boxes[:, 2:]
