@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,8 +61,16 @@ class Daemon:
         now = self.clock.monotonic()
         self.health = {source: SourceHealth(now) for source in config.sources}
         self._notices = Notices(self._new_id, self.clock)
+        self._fallbacks: list[tuple[str, str]] = []
         self.models = {
-            name: Model(bundle, config.backends(name), state) for name, bundle in self._parts.bundles.items()
+            name: Model(
+                bundle,
+                config.backends(name),
+                state,
+                clock=self.clock,
+                on_change=partial(self._backend_changed, name),
+            )
+            for name, bundle in self._parts.bundles.items()
         }
         self.inference = Inference(
             self.mailboxes,
@@ -260,13 +269,18 @@ class Daemon:
         for name in self.models:
             reason = self.inference.failing.get(name, "")
             events += self._notices.condition("model_failing", name, bool(reason), "high", reason)
-            fallen = self.models[name].fallen_back
-            events += self._notices.condition("backend_fallback", name, bool(fallen), "medium", fallen)
+        while self._fallbacks:
+            model, why = self._fallbacks.pop(0)
+            events.append(self._notices.once("backend_fallback", "medium", {"model": model, "reason": why}))
         if now - self._trimmed > TRIM_EVERY_S:
             self._trimmed = now
             self._trim(utc)
         self.publisher.set_state("degraded" if self.troubles() else "ready")
         return events
+
+    def _backend_changed(self, model: str, why: str) -> None:
+        log.warning("%s", why)
+        self._fallbacks.append((model, why))
 
     def _trim(self, utc: float) -> None:
         try:

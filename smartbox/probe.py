@@ -44,7 +44,9 @@ def models(parts: Parts) -> tuple[dict[str, Model], list[Found]]:
     """Open every model; those that opened, and a line for each."""
     opened, found = {}, []
     for name, bundle in parts.bundles.items():
-        model = Model(bundle, parts.config.backends(name), parts.config.box.state_dir)
+        changes: list[str] = []
+        backends, state = parts.config.backends(name), parts.config.box.state_dir
+        model = Model(bundle, backends, state, on_change=changes.append)
         try:
             model.open()
         except BackendError as error:
@@ -52,7 +54,7 @@ def models(parts: Parts) -> tuple[dict[str, Model], list[Found]]:
             continue
         opened[name] = model
         detail = f"{model.ref.name} {model.ref.version} on {model.ref.backend}"
-        found.append(Found(f"models.{name}", detail + (f" ({model.fallen_back})" if model.fallen_back else "")))
+        found.append(Found(f"models.{name}", "; ".join([detail, *changes])))
     return opened, found
 
 
