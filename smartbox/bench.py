@@ -61,6 +61,17 @@ def candidates(bundle: Bundle) -> list[str]:
     return [n for n in bundle.manifest.files if n in known and n != "scripted" and _plugin(n).installed()]
 
 
+def left_out(bundle: Bundle) -> dict[str, str]:
+    """Backends that cannot be measured with this bundle, and why."""
+    reasons = {}
+    for name in plugins.names("backends"):
+        if not _plugin(name).installed():
+            reasons[name] = "its runtime is not installed"
+        elif name not in bundle.manifest.files and name != "scripted":
+            reasons[name] = "the bundle has no weights for it"
+    return reasons
+
+
 def survey(bundle: Bundle, names: list[str], runs: int = 50) -> list[Measurement]:
     """Measure each backend; the fastest that agrees with the golden outputs is marked."""
     found = [measure(bundle, _plugin(name)(), name, runs) for name in names]
@@ -169,7 +180,7 @@ def choose(bundle: Bundle, cache_dir: Path, runs: int = 20) -> Choice:
     Raises BackendError when none does. A cache that cannot be read or written only costs the measurement again.
     """
     names = candidates(bundle)
-    key = f"{bundle.sha256}-{_machine(names)}"
+    key = f"{bundle.sha256}-{_fingerprint(names)}"
     path = cache_dir / CHOICES
     known = _remembered(path)
     if (entry := known.get(key)) and entry.get("backend") in names:
@@ -208,21 +219,25 @@ def _remember(path: Path, entries: dict[str, Any]) -> None:
         return
 
 
-def _machine(names: list[str]) -> str:
-    """Changes with the processor and the runtimes' versions: then it is measured again."""
+def machine() -> str:
+    """What this machine is, in words."""
     try:
-        cpu = [
-            line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("model name", "CPU"))
-        ]
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        cpu = [platform.processor()]
-    parts = [platform.machine(), str(os.cpu_count()), *sorted(set(cpu))]
-    for name in names:
-        for module in _plugin(name).modules:
-            try:
-                parts.append(f"{module} {version(module)}")
-            except PackageNotFoundError:
-                continue
+        lines = []
+    wanted = ("model name", "Model", "CPU part", "Hardware")  # x86 has the first, ARM some of the others
+    found = dict.fromkeys(line.partition(":")[2].strip() for line in lines if line.startswith(wanted))
+    return f"{platform.machine()}, {os.cpu_count()} cores, {', '.join(found) or platform.processor() or 'unknown'}"
+
+
+def _fingerprint(names: list[str]) -> str:
+    """Changes with the processor and the runtimes' versions: then it is measured again."""
+    parts = [machine()]
+    for module in (m for name in names for m in _plugin(name).modules):
+        try:
+            parts.append(f"{module} {version(module)}")
+        except PackageNotFoundError:
+            continue
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -122,6 +122,12 @@ class Bundle:
         return path
 
 
+def installed(search: Sequence[Path]) -> list[Path]:
+    """The bundles in these directories; of two with one name only the first, which is the one that `find` gives."""
+    paths = [manifest.parent for place in search for manifest in sorted(place.glob(f"*/{MANIFEST}"))]
+    return list({path.name: path for path in reversed(paths)}.values())[::-1]
+
+
 def find(name_or_path: str | Path, search: Sequence[Path]) -> Bundle:
     """The bundle at a path, or the one of that name in the first of the `search` directories that has it."""
     text = str(name_or_path)
@@ -130,7 +136,7 @@ def find(name_or_path: str | Path, search: Sequence[Path]) -> Bundle:
     for directory in search:
         if (directory / text / MANIFEST).is_file():
             return Bundle.open(directory / text)
-    known = sorted({p.parent.name for d in search for p in d.glob(f"*/{MANIFEST}")})
+    known = sorted(path.name for path in installed(search))
     close = get_close_matches(text, known, 1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     places = ", ".join(map(str, search)) or "no directory"
