@@ -1,0 +1,150 @@
+"""Who acts, and their plans: a pure function from time to place and pose. Seconds from the start, metres, radians."""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import pi, sin
+from typing import Literal
+
+import numpy as np
+
+from smartbox.simulation.camera import Vectors
+from smartbox.simulation.compose import Placed
+from smartbox.simulation.mesh import Mesh
+from smartbox.simulation.people import PersonLook, Pose, person_mesh, sitting, standing, walking
+from smartbox.simulation.vehicles import VehicleLook, vehicle_mesh
+from smartbox.types import Point
+
+STRIDE = 1.4  # m per two steps
+Manner = Literal["stand", "talk", "work", "sit", "park"]
+Ease = Literal["none", "start", "stop", "both"]
+
+
+@dataclass(frozen=True)
+class Move:
+    """Along a path of points; ease: speed up from rest and / or slow down to rest; backwards: tail first."""
+
+    start: float
+    end: float
+    path: tuple[Point, ...]
+    ease: Ease = "none"
+    backwards: bool = False
+
+    @cached_property
+    def _table(self) -> tuple[Vectors, Vectors]:
+        points = np.array(self.path)
+        steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+        return points, np.concatenate([[0.0], np.cumsum(steps)])
+
+    def travelled(self, time: float) -> float:
+        """Metres since the start of the path."""
+        u = min(max((time - self.start) / (self.end - self.start), 0.0), 1.0)
+        share = {"none": u, "start": u * u, "stop": 1 - (1 - u) ** 2, "both": u * u * (3 - 2 * u)}[self.ease]
+        return float(share * self._table[1][-1])
+
+    def at(self, time: float) -> tuple[float, float, float]:
+        """x, y, heading."""
+        points, along = self._table
+        s = self.travelled(time)
+        i = min(max(int(np.searchsorted(along, s, "right")) - 1, 0), len(along) - 2)
+        share = (s - along[i]) / max(along[i + 1] - along[i], 1e-9)
+        x, y = points[i] + (points[i + 1] - points[i]) * share
+        dx, dy = points[i + 1] - points[i]
+        return float(x), float(y), float(np.arctan2(dy, dx)) + (pi if self.backwards else 0.0)
+
+
+@dataclass(frozen=True)
+class Stay:
+    """In one place. `sit`, and `park`, are without any motion; `work` never stops moving."""
+
+    start: float
+    end: float
+    place: Point
+    heading: float
+    manner: Manner
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One body and its plan, in order of time; before the first and after the last part it is not there."""
+
+    key: str
+    label: str
+    look: PersonLook | VehicleLook
+    plan: tuple[Move | Stay, ...]
+    lamps: bool = False
+    phase: float = 0.0
+    _starts: tuple[float, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_starts", tuple(part.start for part in self.plan))
+
+    def part(self, time: float) -> Move | Stay | None:
+        i = bisect_right(self._starts, time) - 1
+        return self.plan[i] if i >= 0 and time < self.plan[i].end else None
+
+    def state(self, time: float) -> "State | None":
+        part = self.part(time)
+        if part is None:
+            return None
+        x, y, heading = part.at(time) if isinstance(part, Move) else (*part.place, part.heading)
+        pose = self._pose(part, time) if isinstance(self.look, PersonLook) else None
+        return State(x, y, heading, pose)
+
+    def _pose(self, part: Move | Stay, time: float) -> Pose:
+        if isinstance(part, Move):
+            speed = part.travelled(part.end) / (part.end - part.start)
+            return walking(self.phase + 2 * pi * part.travelled(time) / STRIDE, min(1.4, 0.35 + 0.5 * speed))
+        t = time + self.phase
+        if part.manner == "work":
+            return _working(t)
+        if part.manner == "sit":
+            return sitting((0.75, 0.8), 0.55, 0.0, 0.12)
+        if part.manner == "talk":
+            lift = 0.9 + 0.5 * sin(2.1 * t)
+            return replace(standing(0.05 * sin(0.9 * t)), shoulders=(0.1, lift), elbows=(0.2, 1.1 + 0.3 * sin(3.3 * t)))
+        return standing(0.06 * sin(0.7 * t))
+
+    def place(self, state: "State") -> Placed:
+        """The body in the world."""
+        beams = None
+        if isinstance(self.look, VehicleLook):
+            mesh = _vehicle(self.look, self.lamps)
+            if self.lamps:
+                beams = (state.x, state.y, state.heading, self.look.length / 2)
+        else:
+            mesh = person_mesh(self.look, state.pose or Pose())
+        return Placed(self.label, mesh.moved(state.x, state.y, 0.0, state.heading), beams, self.key)
+
+
+@dataclass(frozen=True)
+class State:
+    """Where an actor is and how it holds itself; equal states look the same."""
+
+    x: float
+    y: float
+    heading: float
+    pose: Pose | None
+
+
+_meshes: dict[tuple[VehicleLook, bool], Mesh] = {}
+
+
+def _vehicle(look: VehicleLook, lamps: bool) -> Mesh:
+    if len(_meshes) > 256:
+        _meshes.clear()
+    return _meshes.setdefault((look, lamps), vehicle_mesh(look, lamps))
+
+
+def _working(t: float) -> Pose:
+    """Types, writes, looks about: the arms are never at rest."""
+    reach = (0.75 + 0.38 * sin(3.1 * t), 0.8 + 0.4 * sin(2.3 * t + 1.0))
+    pose = sitting(reach, 0.2 + 0.18 * sin(1.1 * t), 0.55 * sin(0.8 * t), 0.12 + 0.14 * sin(1.7 * t))
+    return replace(pose, elbows=(0.85 + 0.35 * sin(3.7 * t), 0.8 + 0.35 * sin(2.9 * t)))
+
+
+def curve(start: Point, control: Point, end: Point, steps: int = 24) -> tuple[Point, ...]:
+    """A quadratic Bézier curve as points."""
+    u = np.linspace(0, 1, steps)[:, None]
+    p = (1 - u) ** 2 * np.array(start) + 2 * u * (1 - u) * np.array(control) + u**2 * np.array(end)
+    return tuple((float(x), float(y)) for x, y in p)
