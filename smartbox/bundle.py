@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+    sha256: str = ""
+    """Of the manifest as it was read, which holds the sums of all other files."""
 
     @classmethod
     def open(cls, path: Path | str) -> "Bundle":
@@ -47,7 +48,8 @@ class Bundle:
         if not source.is_file():
             raise ConfigError(f"{path} has no {MANIFEST}: it is no model bundle")
         try:
-            data = yaml.safe_load(source.read_bytes())
+            raw = source.read_bytes()
+            data = yaml.safe_load(raw)
         except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{source} cannot be read: {error}") from error
         if not isinstance(data, dict):
@@ -56,7 +58,7 @@ class Bundle:
             manifest = Manifest.model_validate(data)
         except ValidationError as error:
             raise ConfigError(problems(error, str(source))) from error
-        return cls(path, manifest)
+        return cls(path, manifest, hashlib.sha256(raw).hexdigest())
 
     @property
     def name(self) -> str:
@@ -65,11 +67,6 @@ class Bundle:
     @property
     def labels(self) -> tuple[str, ...]:
         return self.manifest.labels
-
-    @cached_property
-    def sha256(self) -> str:
-        """Of the manifest, which holds the sums of all other files."""
-        return _sha256(self.path / MANIFEST)
 
     def ref(self, backend: str) -> ModelRef:
         """What an event says about the model that saw it."""
