@@ -71,10 +71,8 @@ class Frame:
             if self._make_luma is not None:
                 self._luma = self._make_luma()
             else:
-                bgr = self.image
-                self._luma = (
-                    (bgr[..., 0] * np.uint16(29) + bgr[..., 1] * np.uint16(150) + bgr[..., 2] * np.uint16(77)) >> 8
-                ).astype(np.uint8)
+                wide = self.image.astype(np.uint16)  # numpy 1 keeps uint8 * a small scalar in 8 bits
+                self._luma = ((wide[..., 0] * 29 + wide[..., 1] * 150 + wide[..., 2] * 77) >> 8).astype(np.uint8)
         return self._luma
 
 
