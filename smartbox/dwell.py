@@ -100,8 +100,8 @@ class Dwell:
 
     @property
     def firm(self) -> bool:
-        """It holds for enough of the window, judged on a sample that says something."""
-        return self._holds is not None and self.share(self._window) >= self.spec.enter - _EPS
+        """It holds now, and for enough of the window. Who has left already raises no alarm behind his back."""
+        return bool(self._holds) and self.share(self._window) >= self.spec.enter - _EPS
 
     @property
     def ready(self) -> bool:

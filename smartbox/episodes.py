@@ -96,7 +96,7 @@ class RuleRunner:
 
     def restore(self, events: Sequence[Event], time: float, utc: float, reason: EndReason = "restart") -> list[Event]:
         """Take up episodes of this rule and source; they go on if the object is found, else end for `reason`."""
-        self._time, self._settled = time, 0.0
+        self._time, self._since, self._settled = None, time, 0.0
         for event in events:
             if event.camera == self.source and event.phase != "end" and event.objects:
                 match = event.objects[0]
@@ -146,7 +146,8 @@ class RuleRunner:
         return self.rule.schedule is None or self.rule.schedule.active(utc)
 
     def _switch_off(self, time: float, utc: float) -> list[Event]:
-        self._time, self._watched, self._settled, self._matches = time, 0.0, 0.0, []
+        self._time, self._since = None, time
+        self._watched, self._settled, self._matches = 0.0, 0.0, []
         return self.end_all(time, utc, "schedule")
 
     def _pass(self, time: float) -> float:
@@ -157,7 +158,7 @@ class RuleRunner:
             self._hold("source_lost")
         seconds = min(silence, self._freeze)
         self._watched += seconds
-        self._settled += seconds
+        self._settled += seconds if silence <= HOLD_AFTER else 0.0
         self._cooling = {name: until for name, until in self._cooling.items() if until > time}
         return seconds
 

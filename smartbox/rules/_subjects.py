@@ -23,6 +23,8 @@ COVERED = 0.4
 """Share of a box behind another from which an object may be missed."""
 STOOD_S = 2.0
 """It stands when it has not moved for so long (s)."""
+CAME_S = 5.0
+"""What hides it has moved at most so long (s) before it was lost: its neighbours in a row of cars have not."""
 SWITCH_S = 2.0
 """A switched id appears within this time (s) of the old one's last match; for standing objects within 30 s."""
 
@@ -38,8 +40,6 @@ class Subject:
     """Where it was when another track took it over."""
     aliases: frozenset[str] = frozenset()
     """Names it had before."""
-    covers: frozenset[str] = frozenset()
-    """Tracks in front of it when it was last seen."""
     twins: frozenset[str] = frozenset()
     """Tracks that were the same object found twice when it was last seen."""
     held: EndReason | None = None
@@ -154,14 +154,8 @@ def _is_twin(a: Match, b: Match) -> bool:
 
 
 def _look_round(pairs: Pairs, scene: Scene, tracks: Mapping[str, Track]) -> None:
-    """Note, of subjects that are there now, whether they stand and what is in front of them."""
-    boxed = [(s, m) for s, m in pairs.items() if m.xyxy is not None]
-    if not boxed:
-        return
-    names = list(tracks)
-    front = covering([m.xyxy for _, m in boxed if m.xyxy], [t.xyxy for t in tracks.values()])
-    for row, (subject, match) in zip(front, boxed, strict=True):
-        subject.covers = frozenset(name for name, share in zip(names, row, strict=True) if share >= COVERED)
+    """Note of subjects that are there now whether they stand; what is no track (a slot) always does."""
+    for subject, match in pairs.items():
         track = tracks.get(match.subject)
         subject.stood = track is None or scene.time - track.moved_at >= STOOD_S
 
@@ -178,12 +172,11 @@ def covering(boxes: Sequence[Box], others: Sequence[Box]) -> Floats:
 
 def hidden(subject: Subject, scene: Scene) -> bool:
     """Whether a standing subject that is not found is behind something that came since, for up to 30 s."""
-    box = subject.match.xyxy
-    if box is None or not subject.stood or scene.time - subject.dwell.last_match > HOLD_AFTER:
+    box, lost_at = subject.match.xyxy, subject.dwell.last_match
+    if box is None or not subject.stood or scene.time - lost_at > HOLD_AFTER:
+        return False
+    if any(subject.name == f"track:{t.id}" for t in scene.tracks):
         return False
     low = box[3] - 0.1 * (box[3] - box[1])  # what is in front stands lower in the picture
-    seen = {f"track:{t.id}": t for t in scene.tracks}
-    if subject.name in seen:
-        return False
-    front = [t.xyxy for name, t in seen.items() if name not in subject.covers and t.xyxy[3] >= low]
-    return bool(front) and bool((covering([box], front) >= COVERED).any())
+    came = [t.xyxy for t in scene.tracks if t.xyxy[3] >= low and t.moved_at >= lost_at - CAME_S]
+    return bool(came) and bool((covering([box], came) >= COVERED).any())

@@ -93,6 +93,10 @@ class Plugin(RuleSettings):
     def announce(self, subject: str) -> float | None:
         return 0.0 if subject == "lot" else self.overstay
 
+    def alarm_after(self, subject: str) -> float:
+        """The lot is full `hold` after its last slot was taken."""
+        return self.hold if subject == "lot" else super().alarm_after(subject)
+
     def problems(self, zones: Sequence[Zone]) -> list[str]:
         names = [name for zone in zones for name in zone.slots]
         twice = sorted({name for name in names if names.count(name) > 1})
