@@ -137,7 +137,8 @@ def crosses(line: tuple[Point, Point], before: Point, now: Point) -> int:
     side = [(bx - ax) * (p[1] - ay) - (by - ay) * (p[0] - ax) for p in (before, now)]
     if (side[0] < 0) == (side[1] < 0):
         return 0
-    (px, py), (qx, qy) = before, now
+    # Always seen from the left, so that a step through the line's very end counts the same on the way back.
+    (px, py), (qx, qy) = (before, now) if side[0] < 0 else (now, before)
     ends = [(qx - px) * (e[1] - py) - (qy - py) * (e[0] - px) for e in line]
     if (ends[0] < 0) == (ends[1] < 0):
         return 0
