@@ -12,6 +12,7 @@ from smartbox.clock import ManualClock
 from smartbox.sources._base import Pacer
 from smartbox.sources._timeline import LiveTimeline, Timeline
 from smartbox.sources.file import Plugin
+from smartbox.types import Frame
 
 from .media import collect
 
@@ -125,3 +126,9 @@ class TestLiveTimeline:
 
     def test_without_timestamps_arrival_counts(self) -> None:
         assert LiveTimeline().at(7.0, None) == 7.0
+
+
+def test_luma_of_a_bgr_picture() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    expected = image @ np.array([0.114, 0.587, 0.299])  # BT.601
+    assert np.abs(Frame.of("cam", 0, 0.0, 0.0, image).luma - expected).max() < 2
