@@ -1,35 +1,46 @@
 """The publisher: connects, says who we are, then empties the outbox; over and over."""
 
+import json
+import logging
 import random
+import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from smartbox import __version__, cloudevent
 from smartbox.clock import Clock
-from smartbox.mqtt import MqttSettings
-from smartbox.outbox import Outbox
+from smartbox.mqtt import SESSION_TAKEN_OVER, Ack, LinkError, Mqtt, MqttSettings, Will
+from smartbox.outbox import Message, Outbox
+from smartbox.retained import Document, Retained
+from smartbox.types import Event
 
-Document = Mapping[str, Any]
+__all__ = ["Document", "LinkStatus", "Pace", "Publisher", "Retained"]
 
+log = logging.getLogger(__name__)
 
-class Retained:
-    """The retained documents below the root, set by any thread; the publisher sends changes, and all after a connect."""
-
-    def set(self, topic: str, document: Document | None) -> None:
-        """topic: `source/east`, `occupancy/east`, … ; None empties it."""
-        raise NotImplementedError
+_TICK = 0.5  # s between heartbeats, at most
+_TEND_EVERY = 5.0
+_REFUSED_AGAIN = 30.0
+_CONFLICT_EVERY = 3600.0
+_SHORT = 4  # accepted connections in a row that did not hold
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds and messages per second; the defaults are wire.md's."""
+    """Seconds and messages per second; the defaults are the product's.
+
+    spread: longest random wait before a backlog; steady: a connection that held this long resets the back-off.
+    """
 
     window: int = 10
     spread: float = 10.0
     backlog_rate: float = 20.0
     first_wait: float = 1.0
     longest_wait: float = 120.0
+    steady: float = 30.0
     puback_timeout: float = 15.0
     health_every: float = 60.0
     farewell: float = 3.0
@@ -37,7 +48,11 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class LinkStatus:
-    """A snapshot for health, console and log."""
+    """A snapshot for health, console and log.
+
+    sent: messages that the broker has, of which no_subscriber reached nobody; failed: answers with an error;
+    depth: events that wait; reason: why there is no connection, or was none last.
+    """
 
     connected: bool
     session: int
@@ -64,8 +79,8 @@ class Publisher:
         *,
         new_id: Callable[[], str],
         random: random.Random,
-        birth: Callable[[], Document],
-        health: Callable[[], Document],
+        birth: Callable[[], dict[str, Any]],
+        health: Callable[[], dict[str, Any]],
         heartbeat: Callable[[], None] = lambda: None,
         active: Sequence[tuple[str, str]] = (),
         pace: Pace | None = None,
@@ -73,17 +88,408 @@ class Publisher:
         """birth: models, sources, rules, capabilities … (session, ts, version and depth are added here);
         active: every (rule, source) pair, so that `active/{rule}/{source}` is emptied too when nothing is open.
         """
-        raise NotImplementedError
-
-    retained: Retained
+        self.retained = Retained(self._wake)
+        self._outbox = outbox
+        self._settings = settings
+        self._clock = clock
+        self._root = cloudevent.root(site, box)
+        self._client_id = settings.client_id or f"smartbox-{site}-{box}"
+        self._new_id = new_id
+        self._random = random
+        self._birth = birth
+        self._health = health
+        self._heartbeat = heartbeat
+        self._pace = pace or Pace()
+        self._state = "ready"
+        self._active: dict[tuple[str, str], list[Any]] = {}
+        self._pairs = list(active)
+        self._outbox_version = -1
+        self._bell: socket.socket | None = None
+        self._session = 0
+        self._connected = False
+        self._sent = self._no_subscriber = self._failed = 0
+        self._in_flight: dict[int, _Flying] = {}
+        self._reason = ""
+        self._tend_at = self._health_at = self._refused_at = 0.0
+        self._conflict_at = float("-inf")
+        self._accepted = self._short = 0  # connections; short ones in a row
+        self._refused: set[str] = set()
+        outbox.listen(self._wake)
 
     def set_state(self, state: str) -> None:
         """ready · degraded · updating; any thread. `lost` and `stopped` are the publisher's own."""
-        raise NotImplementedError
-
-    def run(self, stop: threading.Event) -> None:
-        raise NotImplementedError
+        if state != self._state:
+            self._state = state
+            self.retained.set("state", self._state_document())
 
     @property
     def status(self) -> LinkStatus:
-        raise NotImplementedError
+        depth = self._outbox.depth()
+        return LinkStatus(
+            connected=self._connected,
+            session=self._session,
+            sent=self._sent,
+            no_subscriber=self._no_subscriber,
+            failed=self._failed,
+            in_flight=len(self._in_flight),
+            acked_through=depth.acked_through,
+            depth=depth.events,
+            oldest_age=depth.oldest_age,
+            reason=self._reason,
+        )
+
+    def _wake(self) -> None:
+        bell = self._bell
+        if bell is not None:
+            with suppress(OSError):  # full: it rings already; closed: nobody listens
+                bell.send(b"\0")
+
+    # -- the loop --
+
+    def run(self, stop: threading.Event) -> None:
+        """Connect, serve, and connect again with a doubling, fully random wait."""
+        listening, self._bell = socket.socketpair()
+        for end in (listening, self._bell):
+            end.setblocking(False)
+        failures = 0
+        try:
+            while not stop.is_set():
+                began, sessions = self._clock.monotonic(), self._accepted
+                try:
+                    self._serve(listening, stop)
+                except LinkError as error:
+                    steady = self._clock.monotonic() - began > self._pace.steady
+                    failures = 0 if steady else failures + 1
+                    self._say(error)
+                    self._suspect(error, self._accepted > sessions, steady)
+                longest = min(self._pace.longest_wait, self._pace.first_wait * 2 ** min(failures, 20) / 2)
+                self._pause(self._random.uniform(0, longest), stop)
+        finally:
+            self._bell.close()
+            listening.close()
+
+    def _say(self, error: LinkError) -> None:
+        if str(error) != self._reason:
+            log.warning("%s", error)
+        self._reason = str(error)
+
+    def _suspect(self, error: LinkError, accepted: bool, steady: bool) -> None:
+        """Another client with our id throws us out as often as we come; older brokers do not say so."""
+        self._short = self._short + 1 if accepted and not steady else 0
+        certain = error.code == SESSION_TAKEN_OVER
+        now = self._clock.monotonic()
+        if (certain or self._short >= _SHORT) and now - self._conflict_at > _CONFLICT_EVERY:
+            self._conflict_at = now
+            detail = {"client_id": self._client_id, "certain": certain, "short_connections": self._short}
+            self._outbox.put(self._system_event("client_id_conflict", detail))
+
+    def _pause(self, seconds: float, stop: threading.Event) -> None:
+        until = self._clock.monotonic() + seconds
+        while (left := until - self._clock.monotonic()) > 0 and not stop.is_set():
+            self._heartbeat()
+            self._tend(connected=False)
+            self._clock.wait(stop, min(left, _TICK))
+
+    def _serve(self, bell: socket.socket, stop: threading.Event) -> None:
+        """One connection, from CONNECT to its end. Returns on stop, else raises LinkError."""
+        self._session = self._outbox.next_session()
+        link = Mqtt(self._settings, self._client_id, Will(self._topic("state"), self._state_payload("lost")))
+        try:
+            if not self._connect(link, stop):
+                return
+            self._connected = True
+            self._accepted += 1
+            log.info("connected to %s:%d, session %d", self._settings.host, self._settings.port, self._session)
+            self._greet()
+            backlog = _Backlog(self._outbox.depth().last_n, self._clock, self._pace, self._random)
+            while not stop.is_set():
+                self._turn(link, bell, backlog)
+            self._farewell(link, bell, backlog.mark)
+        finally:
+            self._connected = False
+            self._in_flight.clear()
+            self._outbox.release()
+            link.close()
+
+    def _connect(self, link: Mqtt, stop: threading.Event) -> bool:
+        """False on stop. In a thread of its own: looking up a name may hang for longer than a heartbeat may."""
+        attempt = _Attempt(link)
+        until = self._clock.monotonic() + 3 * self._settings.connect_timeout
+        while not attempt.done.wait(_TICK):
+            self._heartbeat()
+            self._tend(connected=False)
+            if stop.is_set() or self._clock.monotonic() > until:
+                attempt.abandon()
+                if stop.is_set():
+                    return False
+                raise LinkError(f"{self._settings.host}:{self._settings.port}: no connection in time")
+        if attempt.error is not None:
+            raise attempt.error
+        return True
+
+    def _greet(self) -> None:
+        """Who we are, before anything else; what is retained follows in the same order on every connection."""
+        depth = self._outbox.depth()
+        about = {"session": self._session, "ts": self._now(), "version": __version__, "outbox_depth": depth.events}
+        self.retained.set("state", self._state_document())
+        self.retained.set("birth", {**about, **self._birth()})
+        self._refused.clear()
+        self._outbox_version = -1
+        self._refresh_active()
+        for pair in self._pairs:
+            if pair not in self._active:
+                self.retained.set(_active_topic(pair), None)
+        self.retained.all_again()
+        self._health_at = self._clock.monotonic()
+
+    def _turn(self, link: Mqtt, bell: socket.socket, backlog: "_Backlog") -> None:
+        """Send what may be sent, wait for the network or the bell, book what came back."""
+        self._heartbeat()
+        self._refresh_active()
+        self._send_retained(link)
+        for message in self._outbox.take(self._room(link), above=backlog.mark):
+            self._send(link, message)
+        wait = backlog.wait()
+        if wait <= 0 and self._room(link) > 0:
+            messages = self._outbox.take(backlog.allowed(self._room(link)), through=backlog.mark, replayed=True)
+            for message in messages:
+                self._send(link, message)
+            backlog.took(len(messages))
+            wait = backlog.wait()
+        self._send_health(link)
+        link.poll(min(_TICK, max(wait, 0.0)) if self._room(link) else _TICK, bell)
+        self._book(link)
+        self._tend(connected=True)
+
+    def _room(self, link: Mqtt) -> int:
+        return max(0, min(self._pace.window, link.receive_maximum) - len(self._in_flight))
+
+    # -- sending --
+
+    def _send_retained(self, link: Mqtt) -> None:
+        while self._room(link) > 0 and (item := self.retained.next()) is not None:
+            topic, document = item
+            payload = b"" if document is None else _dump(document)
+            mid = link.publish(self._topic(topic), payload, retain=True, content_type="application/json")
+            self._in_flight[mid] = _Flying(self._clock.monotonic(), topic, None)
+
+    def _send(self, link: Mqtt, message: Message) -> None:
+        topic = self._topic(message.topic)
+        if link.maximum_packet and len(message.payload) + len(topic) + 100 > link.maximum_packet:
+            self._outbox.fail(message.n, f"larger than the broker's {link.maximum_packet} bytes")
+            return
+        mid = link.publish(topic, message.payload, content_type=message.content_type)
+        self._in_flight[mid] = _Flying(self._clock.monotonic(), message.topic, message.n)
+
+    def _send_health(self, link: Mqtt) -> None:
+        if self._clock.monotonic() < self._health_at:
+            return
+        self._health_at = self._clock.monotonic() + self._pace.health_every
+        depth = self._outbox.depth()
+        document = {
+            "session": self._session,
+            "ts": self._now(),
+            **self._health(),
+            "acked_through": depth.acked_through,
+            "outbox": {
+                "depth": depth.events,
+                "bytes": depth.bytes,
+                "age_s": round(depth.oldest_age, 1),
+                "dead": depth.dead,
+                "degraded": self._outbox.degraded,
+            },
+            "link": {"sent": self._sent, "no_subscriber": self._no_subscriber, "failed": self._failed},
+        }
+        link.publish(self._topic("tele/health"), _dump(document), qos=0, content_type="application/json")
+
+    def _refresh_active(self) -> None:
+        """`active/{rule}/{source}` follows the outbox' open episodes."""
+        version = self._outbox.version
+        if version == self._outbox_version:
+            return
+        self._outbox_version = version
+        found: dict[tuple[str, str], list[Any]] = {}
+        for event in self._outbox.open_episodes():
+            found.setdefault((event.rule, event.camera), []).append(_open_document(event))
+        for pair in found.keys() | self._active.keys():
+            if found.get(pair) != self._active.get(pair):
+                self.retained.set(_active_topic(pair), found.get(pair))
+        self._active = found
+
+    # -- what comes back --
+
+    def _book(self, link: Mqtt) -> None:
+        """Acknowledgements, in one transaction; LinkError when the broker owes one for too long."""
+        acks, link.acks = link.acks, []
+        delivered = []
+        for ack in acks:
+            flying = self._in_flight.pop(ack.mid, None)
+            if flying is None:
+                continue
+            if ack.ok and flying.n is not None:
+                delivered.append(flying.n)
+            self._no_subscriber += ack.ok and flying.n is not None and ack.reason == 0x10
+            if not ack.ok:
+                self._on_refusal(flying, ack)
+        if delivered:
+            self._sent += len(delivered)
+            self._outbox.ack(delivered)
+        now = self._clock.monotonic()
+        if any(now - flying.since > self._pace.puback_timeout for flying in self._in_flight.values()):
+            raise LinkError(f"no PUBACK within {self._pace.puback_timeout:g} s")
+        if self._refused and now >= self._refused_at:
+            for topic in self._refused:
+                self.retained.again(topic)
+            self._refused.clear()
+
+    def _on_refusal(self, flying: "_Flying", ack: Ack) -> None:
+        self._failed += 1
+        reason = f"0x{ack.reason:02x} {ack.text}"
+        log.warning("%s: the broker refuses it: %s", flying.topic, reason)
+        if flying.n is not None:
+            self._outbox.fail(flying.n, reason)
+        else:
+            self._refused.add(flying.topic)
+            self._refused_at = self._clock.monotonic() + _REFUSED_AGAIN
+
+    def _tend(self, connected: bool) -> None:
+        if self._clock.monotonic() >= self._tend_at:
+            self._tend_at = self._clock.monotonic() + _TEND_EVERY
+            self._outbox.tend(report=connected)
+
+    def _farewell(self, link: Mqtt, bell: socket.socket, mark: int) -> None:
+        """Half the time for what was just put, then `stopped`, its PUBACK, and DISCONNECT."""
+        began = self._clock.monotonic()
+        with suppress(LinkError):
+            while self._clock.monotonic() - began < self._pace.farewell / 2:
+                for message in self._outbox.take(self._room(link), above=mark):
+                    self._send(link, message)
+                if not self._in_flight:
+                    break
+                link.poll(0.1, bell)
+                self._book(link)
+            mid = link.publish(self._topic("state"), self._state_payload("stopped"), retain=True)
+            self._in_flight[mid] = _Flying(self._clock.monotonic(), "state", None)
+            while mid in self._in_flight and self._clock.monotonic() - began < self._pace.farewell - 0.3:
+                link.poll(0.1)
+                self._book(link)
+            link.disconnect()
+
+    # -- documents --
+
+    def _topic(self, suffix: str) -> str:
+        return f"{self._root}/{suffix}"
+
+    def _now(self) -> str:
+        return cloudevent.timestamp(self._clock.utc())
+
+    def _state_document(self) -> dict[str, Any]:
+        return {"state": self._state, "session": self._session, "ts": self._now()}
+
+    def _state_payload(self, state: str) -> bytes:
+        return _dump(self._state_document() | {"state": state})
+
+    def _system_event(self, kind: str, detail: dict[str, Any]) -> Event:
+        """A single occurrence that the box says of itself."""
+        new_id, utc = self._new_id(), self._clock.utc()
+        return Event(
+            id=new_id,
+            cls="system",
+            kind=kind,
+            phase="begin",
+            time_utc=utc,
+            monotonic=self._clock.monotonic(),
+            severity="high",
+            rule="",
+            camera="",
+            zone=None,
+            episode=new_id,
+            started_utc=utc,
+            dwell_s=0.0,
+            ended_utc=utc,
+            detail=detail,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Flying:
+    """Handed to the client at `since`; n is None for a retained document."""
+
+    since: float
+    topic: str
+    n: int | None
+
+
+class _Attempt:
+    """`link.connect()` in a thread, which may be left to itself."""
+
+    def __init__(self, link: Mqtt) -> None:
+        self.done = threading.Event()
+        self.error: LinkError | None = None
+        self._link = link
+        self._lock = threading.Lock()
+        self._abandoned = False
+        threading.Thread(target=self._run, name="connect", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._link.connect()
+        except LinkError as error:
+            self.error = error
+        finally:
+            with self._lock:
+                self.done.set()
+                if self._abandoned:
+                    self._link.close()
+
+    def abandon(self) -> None:
+        with self._lock:
+            self._abandoned = True
+            if self.done.is_set():
+                self._link.close()
+
+
+class _Backlog:
+    """What waited when the connection came: rows up to `mark`, after a random wait, at a steady rate."""
+
+    def __init__(self, mark: int, clock: Clock, pace: Pace, random: random.Random) -> None:
+        self.mark = mark
+        self._clock = clock
+        self._rate = pace.backlog_rate
+        self._next = clock.monotonic() + random.uniform(0, pace.spread)
+
+    def wait(self) -> float:
+        """Seconds until the next one may go."""
+        return self._next - self._clock.monotonic()
+
+    def allowed(self, room: int) -> int:
+        """How many may go now; what was missed is made up for a tenth of a second at most."""
+        now = self._clock.monotonic()
+        self._next = max(self._next, now - 0.1)
+        return min(room, 1 + int((now - self._next) * self._rate))
+
+    def took(self, count: int) -> None:
+        """None: there is nothing for now, look again in a second."""
+        self._next = self._next + count / self._rate if count else self._clock.monotonic() + 1.0
+
+
+def _active_topic(pair: tuple[str, str]) -> str:
+    return f"active/{pair[0]}/{pair[1]}"
+
+
+def _open_document(event: Event) -> dict[str, Any]:
+    """An open episode for those who connect late."""
+    return {
+        "episode": event.episode,
+        "kind": event.kind,
+        "class": event.cls,
+        "severity": event.severity,
+        "zone": event.zone,
+        "started_at": cloudevent.timestamp(event.started_utc),
+        "subjects": [match.subject for match in event.objects[:16]],
+        "labels": sorted({match.label for match in event.objects}),
+    }
+
+
+def _dump(document: Document) -> bytes:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=str).encode()

@@ -1,7 +1,7 @@
 """Events, outboxes and a real mosquitto for the link's tests."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from smartbox.clock import ManualClock
 from smartbox.ids import Uuid7
 from smartbox.outbox import Limits, Outbox
 from tests.link.events import Events
+from tests.mosquitto import Consumer, Mosquitto
 
 
 @pytest.fixture
@@ -46,3 +47,32 @@ def boxes(tmp_path: Path, clock: ManualClock) -> Iterator[Boxes]:
     boxes = Boxes(tmp_path / "state", clock)
     yield boxes
     boxes.close()
+
+
+@pytest.fixture
+def brokers(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Starts brokers with extra settings."""
+    running: list[Mosquitto] = []
+
+    def start(*settings: str) -> Mosquitto:
+        running.append(Mosquitto(tmp_path / f"mosquitto-{len(running)}", *settings))
+        running[-1].start()
+        return running[-1]
+
+    yield start
+    for broker in running:
+        broker.stop()
+
+
+@pytest.fixture
+def mosquitto(brokers: Callable[..., Mosquitto]) -> Mosquitto:
+    """A running broker, as shipped."""
+    return brokers()
+
+
+@pytest.fixture
+def consumer(mosquitto: Mosquitto) -> Iterator[Consumer]:
+    """Hears everything of every box."""
+    consumer = Consumer(mosquitto.port)
+    yield consumer
+    consumer.close()
