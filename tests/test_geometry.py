@@ -223,8 +223,12 @@ def test_crossing(before: Point, now: Point, way: int) -> None:
 @given(point, point, point, point)
 def test_crossing_back_is_the_opposite_and_so_is_a_turned_line(a: Point, b: Point, p: Point, q: Point) -> None:
     assert crosses((a, b), p, q) == -crosses((a, b), q, p)
-    sides = [(b[0] - a[0]) * (z[1] - a[1]) - (b[1] - a[1]) * (z[0] - a[0]) for z in (p, q)]
-    if all(sides):  # a point on the line belongs to one side, by definition
+
+    def side(u: Point, v: Point, z: Point) -> float:
+        return (v[0] - u[0]) * (z[1] - u[1]) - (v[1] - u[1]) * (z[0] - u[0])
+
+    # A point on the line belongs to one side, and one of its ends to the line, by definition.
+    if side(a, b, p) and side(a, b, q) and side(p, q, a) and side(p, q, b):
         assert crosses((b, a), p, q) == -crosses((a, b), p, q)
 
 
