@@ -19,6 +19,7 @@ from smartbox.backends._base import BackendSettings, Session
 from smartbox.bundle import Bundle
 from smartbox.errors import BackendError
 from smartbox.preprocess import prepare
+from smartbox.trials import Trials
 from smartbox.types import Floats
 
 CHOICES = "backends.json"
@@ -74,8 +75,7 @@ def left_out(bundle: Bundle) -> dict[str, str]:
 
 def survey(bundle: Bundle, names: list[str], runs: int = 50) -> list[Measurement]:
     """Measure each backend; the fastest that agrees with the golden outputs is marked."""
-    found = [measure(bundle, _plugin(name)(), name, runs) for name in names]
-    return mark_fastest(found)
+    return mark_fastest([measure(bundle, _plugin(name)(), name, runs) for name in names])
 
 
 def mark_fastest(found: list[Measurement]) -> list[Measurement]:
@@ -185,7 +185,7 @@ def choose(bundle: Bundle, cache_dir: Path, runs: int = 20) -> Choice:
     known = _remembered(path)
     if (entry := known.get(key)) and entry.get("backend") in names:
         return Choice(str(entry["backend"]), int(entry["batch"]), float(entry["ms"]))
-    found = survey(bundle, names, runs)
+    found = mark_fastest([_try(bundle, name, runs, Trials(cache_dir)) for name in names])
     best = next((m for m in found if m.fastest), None)
     if best is None or best.best_batch_ms is None:
         said = "; ".join(f"{m.backend}: {m.error or _disagreement(m)}" for m in found) or "none is installed"
@@ -193,6 +193,17 @@ def choose(bundle: Bundle, cache_dir: Path, runs: int = 20) -> Choice:
     choice = Choice(best.backend, best.best_batch, round(best.best_batch_ms, 3))
     _remember(path, known | {key: asdict(choice)})
     return choice
+
+
+def _try(bundle: Bundle, name: str, runs: int, trials: Trials) -> Measurement:
+    """Measured, unless measuring it has killed the process before."""
+    key = f"{bundle.name} {bundle.sha256[:8]} {name} measured"
+    if trials.deadly(key):
+        return Measurement(name, error="the whole process died while it was measured")
+    trials.begin(key)
+    found = measure(bundle, _plugin(name)(), name, runs)
+    trials.survived(key)
+    return found
 
 
 def _disagreement(m: Measurement) -> str:

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from smartbox.backends._base import BackendSettings, Session
 from smartbox.bundle import Bundle
 from smartbox.clock import Clock, SystemClock
 from smartbox.errors import BackendError
+from smartbox.trials import DEATHS, Trials
 from smartbox.types import Floats, ModelRef
 
 log = logging.getLogger(__name__)
@@ -29,13 +31,16 @@ class Engine:
     name: str
     settings: Any
     batch: int
+    key: str
+    """What it is called in the record of deaths."""
 
 
 class Model:
     """Owns at most one open session. Not for several threads at once.
 
     A failed run closes the session, reopens it once and tries again; then the next backend takes over. When every
-    one has failed, BackendError says why each did, and the list is tried again from the top after a pause.
+    one has failed, BackendError says why each did, and the list is tried again from the top after a pause. A backend
+    with which the whole process died several times in a row is passed over at the next start.
     """
 
     def __init__(
@@ -54,12 +59,14 @@ class Model:
         self._bundle = bundle
         self._backends = backends
         self._state_dir = state_dir
+        self._trials = Trials(state_dir)
         self._clock: Clock = clock or SystemClock()
         self._on_change = on_change or log.warning
         self._engines: list[Engine] = []
         self._current = 0
         self._session: Session | None = None
         self._failed_at: float | None = None
+        self._proven_at: float | None = None
         self._pause = 0.0
         self._retry_at = 0.0
         self._reasons: list[str] = []
@@ -72,10 +79,12 @@ class Model:
     def open(self) -> None:
         """Open the first backend that works; BackendError with every reason when none does."""
         if self._session is None:
-            if not self._engines:
-                self._engines = self._expand()
             self._current = 0
             self._reasons = []
+            if not self._engines:
+                self._engines = self._expand()
+            if all(self._trials.deadly(engine.key) for engine in self._engines):
+                self._trials.forgive()  # a power cut every few minutes is no reason to see nothing for ever
             self._open_from(0)
 
     def run(self, tensors: Sequence[NDArray[Any]]) -> list[dict[str, Floats]]:
@@ -91,12 +100,25 @@ class Model:
                 self._recover(error)
             else:
                 self._pause = 0.0
+                self._prove()
                 return outputs
 
     def close(self) -> None:
+        """In order: the next start begins with the first backend again."""
+        if self._session is not None:
+            self._shut()
+            self._trials.forgive()
+
+    def _shut(self) -> None:
         if self._session is not None:
             self._session.close()
             self._session = None
+            self._trials.survived(self._engines[self._current].key)
+
+    def _prove(self) -> None:
+        if self._proven_at is not None and self._clock.monotonic() >= self._proven_at:
+            self._proven_at = None
+            self._trials.survived(self._engines[self._current].key)
 
     def _run(self, tensors: Sequence[NDArray[Any]]) -> list[dict[str, Floats]]:
         assert self._session is not None
@@ -111,7 +133,7 @@ class Model:
 
     def _recover(self, error: BackendError) -> None:
         """Have a session for another try, or raise: the same backend anew, or the next where it failed before."""
-        self.close()
+        self._shut()
         now = self._clock.monotonic()
         recent = self._failed_at is not None and now - self._failed_at < HEALTHY_S
         self._failed_at = now
@@ -122,7 +144,7 @@ class Model:
         for i in range(start, len(self._engines)):
             engine = self._engines[i]
             try:
-                self._session = engine.settings.open(self._bundle)
+                self._session = self._open_engine(engine)
             except BackendError as error:
                 self._note(engine, error)
                 continue
@@ -132,12 +154,28 @@ class Model:
             self._current = i
             return
         self._failed_at = None
+        raise self._rest()
+
+    def _rest(self) -> BackendError:
+        """Nothing before a pause, which doubles; what to raise meanwhile."""
         self._pause = min(max(2 * self._pause, BACKOFF_S[0]), BACKOFF_S[1])
         self._retry_at = self._clock.monotonic() + self._pause
-        raise BackendError(self._summary())
+        return BackendError(self._summary())
+
+    def _open_engine(self, engine: Engine) -> Session:
+        if self._trials.deadly(engine.key):
+            raise BackendError(f"the whole process died {DEATHS} times in a row while it was open")
+        self._trials.begin(engine.key)
+        try:
+            session: Session = engine.settings.open(self._bundle)
+        except BackendError:
+            self._trials.survived(engine.key)
+            raise
+        self._proven_at = self._clock.monotonic() + HEALTHY_S
+        return session
 
     def _note(self, engine: Engine, error: BackendError) -> None:
-        self._reasons = [*self._reasons, f"{engine.name}: {error}"][-2 * len(self._engines) :]
+        self._reasons = [*self._reasons, f"{engine.name}: {error}"][-8:]
 
     def _why(self) -> str:
         return "; ".join(dict.fromkeys(self._reasons))
@@ -148,17 +186,23 @@ class Model:
     def _expand(self) -> list[Engine]:
         engines = []
         for name, settings in self._backends:
-            if name != "auto":
-                given: BackendSettings = settings if settings is not None else plugins.load("backends", name)()
-                engines.append(Engine(name, given, given.batch))
-                continue
             try:
-                choice = bench.choose(self._bundle, self._state_dir)
+                engine = self._auto() if name == "auto" else self._engine(name, settings)
             except BackendError as error:
+                self._reasons.append(str(error))
                 self._on_change(f"model {self._bundle.name}: {error}")
                 continue
-            chosen: BackendSettings = plugins.load("backends", choice.backend)()
-            engines.append(Engine(choice.backend, chosen, choice.batch))
+            engines.append(engine)
         if not engines:
-            raise BackendError(f"model {self._bundle.name!r}: no backend to try; name one beside auto")
+            self._reasons.append("name a backend beside auto")
+            raise self._rest()
         return engines
+
+    def _auto(self) -> Engine:
+        choice = bench.choose(self._bundle, self._state_dir)
+        return replace(self._engine(choice.backend, None), batch=choice.batch)
+
+    def _engine(self, name: str, settings: BackendSettings | None) -> Engine:
+        given: BackendSettings = settings if settings is not None else plugins.load("backends", name)()
+        made = sha256(given.model_dump_json().encode()).hexdigest()[:8]
+        return Engine(name, given, given.batch, f"{self._bundle.name} {self._bundle.sha256[:8]} {name} {made}")

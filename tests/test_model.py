@@ -1,5 +1,9 @@
 """A model keeps running while its backends fail (row 22 of the faults)."""
 
+import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +15,10 @@ from smartbox.bundle import Bundle
 from smartbox.clock import ManualClock
 from smartbox.errors import BackendError
 from smartbox.model import HEALTHY_S, Model
+from smartbox.trials import DEATHS, Trials
 from tests import tiny
 
+ROOT = Path(__file__).resolve().parent.parent
 PLAYED, LOST = '{"outputs": {"scores": [[1, 0]], "boxes": [[0, 0, 1, 1]]}}', '{"error": "lost the device"}'
 
 
@@ -119,6 +125,57 @@ def test_it_recovers_when_the_device_comes_back(bundle: Bundle, tmp_path: Path) 
     box.model.close()
 
 
+CRASHING = """
+import sys
+from pathlib import Path
+from smartbox.backends.scripted import Plugin
+from smartbox.bundle import Bundle
+from smartbox.model import Model
+from tests import tiny
+
+bundle, script, state = map(Path, sys.argv[1:])
+model = Model(Bundle.open(bundle), [("scripted", Plugin(file=script)), ("onnxruntime", None)], state)
+model.run([tiny.INPUT[0]])
+print(model.ref.backend)
+model.close()
+"""
+
+
+def start(*arguments: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", CRASHING, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+
+
+def test_a_backend_that_kills_the_process_is_passed_over_after_three_deaths(bundle: Bundle, tmp_path: Path) -> None:
+    script, state = tmp_path / "crash.jsonl", tmp_path / "state"
+    script.write_text('{"crash": true}')
+    for _ in range(DEATHS):
+        assert start(bundle.path, script, state).returncode == -signal.SIGABRT
+    survivor = start(bundle.path, script, state)
+    assert survivor.stdout.strip() == "onnxruntime", survivor.stderr
+    assert "died 3 times in a row" in survivor.stderr
+    assert start(bundle.path, script, state).returncode == -signal.SIGABRT  # forgiven by the orderly end
+
+
+def test_deaths_that_leave_nothing_are_forgiven_and_long_life_counts(bundle: Bundle, tmp_path: Path) -> None:
+    trials = Trials(tmp_path / "state")
+    box = Script(bundle, tmp_path, ("onnxruntime", None))
+    box.run()
+    (engine,) = json.loads((tmp_path / "state" / "trials.json").read_text())
+    for _ in range(DEATHS):
+        trials.begin(engine)
+    again = Script(bundle, tmp_path, ("onnxruntime", None))
+    again.run()
+    assert json.loads((tmp_path / "state" / "trials.json").read_text()) == {engine: 1}
+    again.clock.advance(HEALTHY_S)
+    again.run()
+    assert json.loads((tmp_path / "state" / "trials.json").read_text()) == {}
+    (tmp_path / "state" / "trials.json").write_text("[torn")
+    assert not trials.deadly(engine)
+    again.model.close()
+    box.model.close()
+
+
 def test_auto_is_the_fastest_that_agrees_and_is_remembered(bundle: Bundle, tmp_path: Path) -> None:
     box = Script(bundle, tmp_path, ("auto", None))
     box.run()
@@ -135,5 +192,7 @@ def test_auto_without_agreement_leaves_it_to_the_next(tmp_path: Path) -> None:
     assert box.model.ref.backend == "onnxruntime"
     box.model.close()
     alone = Script(strict, tmp_path, ("auto", None))
-    with pytest.raises(BackendError, match="name one beside auto"):
-        alone.run()
+    for _ in range(2):
+        with pytest.raises(BackendError, match="name a backend beside auto"):
+            alone.run()
+    assert len(alone.said) == 1, "it measured again without a pause"

@@ -3,9 +3,10 @@
 JSON lines, one per picture, from the first again after each opening:
 `{"outputs": {"scores": [[...]], ...}}` tensors of one picture · `{"detections": [{"label", "score", "xyxy"}]}` as a
 detections file for replay has them, given as the tensors of a `boxes` decoder · `{"error": "…"}` fails ·
-`{"hang": true}` never returns until the session is closed.
+`{"hang": true}` never returns until the session is closed · `{"crash": true}` kills the process, as native code does.
 """
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Line(BaseModel):
     detections: list[Detection] = Field(default_factory=list)
     error: str | None = None
     hang: bool = False
+    crash: bool = False
 
 
 class Plugin(BackendSettings):
@@ -85,6 +87,8 @@ class _Session(Session):
         if line.hang:
             self._released.wait()
             raise BackendError("scripted: closed while it hung")
+        if line.crash:
+            os.abort()
         if line.error is not None:
             raise BackendError(f"scripted: {line.error}")
         if line.outputs is not None:
