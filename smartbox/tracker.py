@@ -105,12 +105,13 @@ class Tracker:
     def update(self, time: float, detections: Detections) -> tuple[Track, ...]:
         """Take the detections of the frame at `time`; list what is believed to be there, by id.
 
-        Times must not run backwards. Listed are confirmed objects that were found, and for a short while
-        (`coast`) those that were not, with `seen` false.
+        Listed are confirmed objects that were found, and for a short while (`coast`) those that were not, with
+        `seen` false. A time before the last one begins anew: nothing is known, ids go on.
         """
         step = 0.0 if self._time is None else time - self._time
         if step < 0:
-            raise ValueError(f"time ran backwards in the tracker: {self._time} -> {time}")
+            self._keep(np.zeros(len(self._rows), bool))
+            step = 0.0
         self._time = time
         self._forget_gap(time, step)
         self._predict(step)

@@ -252,11 +252,13 @@ def test_after_half_a_minute_without_pictures_a_walker_is_gone_and_a_parked_car_
     assert (now.id, now.seen) == (parked.id, True)
 
 
-def test_time_must_not_run_backwards() -> None:
+def test_time_that_runs_backwards_begins_anew_with_new_ids() -> None:
     tracker = Tracker()
-    tracker.update(5.0, found())
-    with pytest.raises(ValueError, match=r"backwards.*5\.0 -> 4\.0"):
-        tracker.update(4.0, found())
+    before = follow(tracker, 5, 104.0, lambda t: [car(0.5)], start=100.0)
+    after = follow(tracker, 5, 54.0, lambda t: [car(0.5)], start=50.0)
+    assert ids(before) == {1}
+    assert ids(after) == {2}
+    assert after[-1][1][0].first_seen == 50.0
 
 
 def test_unusable_boxes_are_passed_over() -> None:
