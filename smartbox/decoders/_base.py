@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from smartbox.errors import BackendError
-from smartbox.geometry import nms
+from smartbox.geometry import iou_matrix
 from smartbox.settings import Settings
 from smartbox.types import Detections, Floats, View
 
@@ -73,10 +73,22 @@ class BoxDecoder(DecoderSettings):
         xyxy = view.to_frame(np.nan_to_num(pixels, nan=0.0, posinf=1e6, neginf=-1e6))
         real = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])  # not all in the padding
         found = Detections(xyxy[real], score[real].astype(np.float32), class_id[real], self.labels)
-        found = found[nms(found.xyxy, found.score, found.class_id, self.nms_iou)]
-        if self.cross_label_iou < 1 and len(self.labels) > 1:
-            found = found[nms(found.xyxy, found.score, np.zeros_like(found.class_id), self.cross_label_iou)]
-        return found[slice(self.max_detections)]
+        return found[self._suppress(found)]
+
+    def _suppress(self, found: Detections) -> NDArray[np.int64]:
+        """Greedy suppression within a label and across labels in one pass, which ends when enough are kept."""
+        overlap = iou_matrix(found.xyxy, found.xyxy)
+        limit = np.where(found.class_id[:, None] == found.class_id, self.nms_iou, self.cross_label_iou)
+        rivals = overlap > limit
+        alive = np.ones(len(found), bool)
+        kept: list[int] = []
+        for i in range(len(found)):
+            if alive[i]:
+                kept.append(i)
+                if len(kept) == self.max_detections:
+                    break
+                alive &= ~rivals[i]
+        return np.array(kept, np.int64)
 
 
 def tensor(outputs: Outputs, name: str) -> Floats:
