@@ -1,20 +1,31 @@
 """Pictures that show what happened: drawn, encoded, fsynced; kept within bytes, age and a floor of free space."""
 
-from collections.abc import Sequence
+import errno
+import hashlib
+import logging
+import os
+import threading
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from smartbox.types import Box, Evidence, Image, Point
+import cv2
+import numpy as np
 
+from smartbox.durable import write_durably
+from smartbox.errors import StorageError
+from smartbox.overlay import Overlay, draw
+from smartbox.types import Evidence, Image
 
-@dataclass(frozen=True, slots=True)
-class Overlay:
-    """What is drawn on a picture. zones: (name, polygon or line); boxes: (xyxy, label, score, concerned)."""
+__all__ = ["THUMBNAIL_BYTES", "EvidenceLimits", "EvidenceStore", "Overlay", "thumbnail"]
 
-    zones: Sequence[tuple[str, Sequence[Point]]] = ()
-    boxes: Sequence[tuple[Box, str, float, bool]] = ()
-    rule: str = ""
-    text: str = ""
+log = logging.getLogger(__name__)
+
+THUMBNAIL_BYTES = 48 * 1024
+_THUMBNAIL_WIDTH = 640
+_QUALITY = 85
+_REAL_TIME = 1_600_000_000.0  # a file older than this was written by a clock that was never set
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +37,123 @@ class EvidenceLimits:
     free: int = 200_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    name: str
+    size: int
+    written: float
+
+
 class EvidenceStore:
-    """The evidence directory. Called by the inference thread; `trim` by any."""
+    """The evidence directory, its oldest files first out. Any thread may call."""
 
     def __init__(self, directory: Path, limits: EvidenceLimits | None = None) -> None:
-        raise NotImplementedError
+        self.directory = directory
+        self._limits = limits or EvidenceLimits()
+        self._lock = threading.Lock()
+        self._files: deque[_Kept] | None = None  # oldest first; None: not read yet
+        self._total = 0
 
     def save_picture(self, image: Image, overlay: Overlay, event_id: str, utc: float) -> tuple[Evidence, bytes]:
         """Draw, write, fsync, rename, fsync the directory -> (reference, thumbnail JPEG <= 48 KiB). StorageError."""
-        raise NotImplementedError
+        content = _jpeg(draw(image, overlay, utc), _QUALITY)
+        with self._lock:
+            name = self._free_name(event_id)
+            self._write(name, content, utc)
+        reference = Evidence("jpeg", name, hashlib.sha256(content).hexdigest(), len(content))
+        return reference, thumbnail(image, overlay, utc)
 
     def trim(self, utc: float) -> int:
         """Delete what is too old or too much, oldest first; how many files went. Call every minute."""
-        raise NotImplementedError
+        with self._lock:
+            return self._trim(utc, 0)
 
     def make_room(self) -> None:
         """Delete the oldest tenth of the files: the disk is full and events go before pictures."""
-        raise NotImplementedError
+        with self._lock:
+            files = self._known()
+            count = min(len(files), max(10, len(files) // 10))
+            for _ in range(count):
+                self._drop_oldest()
+        if count:
+            log.warning("the disk is full: %d old pictures deleted", count)
+
+    def _write(self, name: str, content: bytes, utc: float) -> None:
+        self._known()
+        self._trim(utc, len(content))
+        if self._free() - len(content) < self._limits.free:
+            raise StorageError(f"{self.directory}: only {self._free()} bytes free, no picture is kept")
+        path = self.directory / name
+        write_durably(path, content)
+        self._known().append(_Kept(name, len(content), utc))
+        self._total += len(content)
+
+    def _trim(self, utc: float, coming: int) -> int:
+        files, limits, count = self._known(), self._limits, len(self._known())
+        while files and (
+            self._total + coming > limits.bytes
+            or _REAL_TIME < files[0].written < utc - limits.age
+            or self._free() - coming < limits.free
+        ):
+            self._drop_oldest()
+        return count - len(files)
+
+    def _drop_oldest(self) -> None:
+        oldest = self._known().popleft()
+        self._total -= oldest.size
+        try:
+            (self.directory / oldest.name).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.directory / oldest.name}: {error.strerror}") from error
+
+    def _free(self) -> int:
+        state = os.statvfs(self.directory)
+        return state.f_bavail * state.f_frsize
+
+    def _known(self) -> deque[_Kept]:
+        """The files, read from the directory once. Half-written ones of an earlier run are removed."""
+        if self._files is None:
+            try:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                found = []
+                for entry in os.scandir(self.directory):
+                    if entry.name.startswith("."):
+                        with suppress(OSError):
+                            (self.directory / entry.name).unlink()
+                    elif entry.is_file(follow_symlinks=False):
+                        found.append(_Kept(entry.name, entry.stat().st_size, entry.stat().st_mtime))
+            except OSError as error:
+                raise StorageError(f"{self.directory}: {error.strerror}") from error
+            # By time, then by name: names of one second rise too.
+            self._files = deque(sorted(found, key=lambda kept: (kept.written, kept.name)))
+            self._total = sum(kept.size for kept in found)
+        return self._files
+
+    def _free_name(self, event_id: str) -> str:
+        names = [f"{event_id}.jpg", *(f"{event_id}-{i}.jpg" for i in range(2, 100))]
+        for name in names:
+            if not (self.directory / name).exists():
+                return name
+        raise StorageError(f"{self.directory / names[0]}: {os.strerror(errno.EEXIST)}, a hundred times")
+
+
+def thumbnail(image: Image, overlay: Overlay, utc: float, limit: int = THUMBNAIL_BYTES) -> bytes:
+    """A JPEG of at most `limit` bytes, drawn at its own size so that its text can be read."""
+    width = min(_THUMBNAIL_WIDTH, image.shape[1])
+    while True:
+        height = max(1, round(image.shape[0] * width / image.shape[1]))
+        small = draw(
+            np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8), overlay, utc
+        )
+        for quality in (82, 70, 55, 40):
+            content = _jpeg(small, quality)
+            if len(content) <= limit:
+                return content
+        width = width * 3 // 4
+
+
+def _jpeg(image: Image, quality: int) -> bytes:
+    done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise StorageError("OpenCV cannot encode the picture")
+    return content.tobytes()
