@@ -1,0 +1,120 @@
+"""The lab: train, quantize, export and score models (needs the extra `lab`)."""
+
+import argparse
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+from smartbox.errors import ConfigError, Problem
+
+EXAMPLE = (
+    "smartbox lab evaluate models/lrssd-park --data detect/val --group vehicle=car,bus,truck --ignore motorcycle --json"
+)
+NEEDS = {"train": "torch", "export": "torch", "teach": "onnxruntime", "simulate": "cv2", "evaluate": "pycocotools"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
+    train = parts.add_parser("train", help="train a detector as a recipe says; goes on where it was stopped")
+    train.add_argument("recipe", type=Path)
+    train.add_argument("-o", "--out", type=Path, required=True, help="directory for checkpoint.pt and curve.csv")
+    train.add_argument("--threads", type=int, default=0, help="CPU threads of torch; default its own choice")
+    export = parts.add_parser("export", help="checkpoint -> int8 bundle (ONNX and TFLite)")
+    export.add_argument("recipe", type=Path)
+    export.add_argument("--checkpoint", type=Path, required=True)
+    export.add_argument("-o", "--out", type=Path, required=True, help="directory of the bundle")
+    export.add_argument("--version", required=True, help="of the bundle")
+    export.add_argument("--threshold", type=float, default=0.35, help="score threshold that the box uses")
+    export.add_argument("--calibrate", type=int, default=256, metavar="N", help="pictures to find scales on")
+    export.add_argument("--note", default="", help="goes into the manifest's provenance")
+    teach = parts.add_parser("teach", help="boxes of a YOLOX model for classes that a data set does not label")
+    teach.add_argument("model", type=Path, help="yolox_nano.onnx, COCO, 416 pixels")
+    teach.add_argument("--data", type=Path, required=True)
+    teach.add_argument("-o", "--out", type=Path, required=True, help="npz that a recipe names as `teacher`")
+    simulate = parts.add_parser("simulate", help="a YOLO folder of simulated pictures")
+    simulate.add_argument("-o", "--out", type=Path, required=True)
+    simulate.add_argument("--labels", default="person,bicycle,car,motorcycle,bus,truck")
+    simulate.add_argument("--seed", type=int, required=True, help="training's are 1000000 and more")
+    simulate.add_argument("--count", type=int, default=1000)
+    score = parts.add_parser("evaluate", help="AP of a bundle on a YOLO folder")
+    score.add_argument("bundle", help="directory of the bundle")
+    score.add_argument("--data", type=Path, required=True, help="holds images/, labels/ and classes.txt")
+    score.add_argument("--backend", help="default: the first that the manifest lists")
+    score.add_argument("--group", action="append", default=[], metavar="NAME=A,B", help="score A and B as one class")
+    score.add_argument("--ignore", action="append", default=[], metavar="CLASS", help="neither hits nor misses")
+    score.add_argument("--prefix", default="", help="only pictures whose name begins so")
+    for part in (train, export, teach, simulate, score):
+        part.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def main(args: argparse.Namespace) -> int:
+    if importlib.util.find_spec(NEEDS[args.part]) is None:
+        raise ConfigError(f"lab {args.part} needs the package {NEEDS[args.part]}: pip install 'smartbox[lab]'")
+    result = _PARTS[args.part](args)
+    if args.json:
+        print(json.dumps(result))
+    else:
+        print("\n".join(f"{key}: {json.dumps(value)}" for key, value in result.items()))
+    return 0
+
+
+def _train(args: argparse.Namespace) -> dict[str, Any]:
+    import torch
+
+    from smartbox.lab import recipe, train_detect
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    checkpoint = train_detect.train(recipe.read(args.recipe), args.out)
+    return {"checkpoint": str(checkpoint), "curve": str(args.out / "curve.csv")}
+
+
+def _export(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.lab import export, recipe, train_detect
+
+    plan = recipe.read(args.recipe)
+    net = export.restore(plan, args.checkpoint)
+    pictures, _ = train_detect.gather(plan)
+    fake = export.quantized(net, plan, pictures, args.calibrate)
+    release = export.Release(args.version, args.threshold, note=args.note)
+    bundle = export.write(args.out, plan, net, fake, pictures, release)
+    return {
+        "bundle": str(bundle.path),
+        "sha256": bundle.sha256,
+        "bytes": {backend: file.bytes for backend, file in bundle.manifest.files.items()},
+        "macs": bundle.manifest.cost.macs,
+    }
+
+
+def _teach(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.lab import data, teacher
+
+    teacher.write(args.model, args.data, data.classes_of(args.data), args.out)
+    return {"teacher": str(args.out)}
+
+
+def _simulate(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.lab import simulated
+
+    simulated.write(args.out, tuple(args.labels.split(",")), args.seed, args.count)
+    return {"folder": str(args.out), "images": args.count}
+
+
+def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.bundle import Bundle
+    from smartbox.lab import evaluate
+
+    names = evaluate.Names(dict(map(_group, args.group)), frozenset(c for i in args.ignore for c in i.split(",")))
+    bundle = Bundle.open(args.bundle)
+    return evaluate.evaluate(bundle, args.data, names, backend=args.backend, prefix=args.prefix)
+
+
+def _group(text: str) -> tuple[str, tuple[str, ...]]:
+    name, found, members = text.partition("=")
+    if not (name and found and members):
+        raise ConfigError([Problem("--group", f"write it as vehicle=car,bus,truck, got {text!r}")])
+    return name, tuple(members.split(","))
+
+
+_PARTS = {"train": _train, "export": _export, "teach": _teach, "simulate": _simulate, "evaluate": _evaluate}

@@ -1,0 +1,196 @@
+"""Scores a bundle on labelled pictures, through the very backend and decoder that the box uses; AP by pycocotools."""
+
+import contextlib
+import io
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from smartbox import decoders, plugins
+from smartbox.bundle import Bundle
+from smartbox.errors import ConfigError
+from smartbox.geometry import iou_matrix
+from smartbox.lab.data import Entry, classes_of, entries, read_boxes
+from smartbox.lab.progress import progress
+from smartbox.preprocess import prepare
+from smartbox.types import Detections, Floats
+
+FLOOR = 0.01  # AP wants the whole curve, so the shipped threshold is set aside for it
+HEIGHTS = {"20-40": (20, 40), "40-80": (40, 80), "80+": (80, 10**9)}
+
+
+@dataclass(frozen=True)
+class Names:
+    """How labels of the model and of the data meet: own name -> name that is scored; ignored ones are left out."""
+
+    groups: Mapping[str, tuple[str, ...]]
+    ignore: frozenset[str]
+
+    def of(self, label: str) -> str:
+        return next((group for group, members in self.groups.items() if label in members), label)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One picture: truth and detections in its pixels, with scored names; `blank`: boxes that count neither way."""
+
+    known: frozenset[str]
+    truth: list[tuple[str, Floats]]
+    blank: list[Floats]
+    found: list[tuple[str, float, bool, Floats]]  # scored name, score, passes the shipped threshold, box
+
+
+def evaluate(
+    bundle: Bundle, folder: Path, names: Names, *, backend: str | None = None, prefix: str = ""
+) -> dict[str, Any]:
+    """What `smartbox lab evaluate` prints. ConfigError when bundle and folder do not fit."""
+    if bundle.manifest.task != "detect":
+        raise ConfigError(f"{bundle.name} is a bundle for {bundle.manifest.task}; this scores task detect only")
+    own = classes_of(folder)
+    scored = sorted({names.of(c) for c in own if c in bundle.labels} - names.ignore)
+    if not scored:
+        raise ConfigError(f"{folder}/classes.txt has {', '.join(own)}; the bundle knows {', '.join(bundle.labels)}")
+    chosen = [e for e in entries(folder) if e.name.startswith(prefix)]
+    if not chosen:
+        raise ConfigError(f"{folder}/images holds no picture whose name begins with {prefix!r}")
+    detector = Detector(bundle, backend or next(iter(bundle.manifest.files)))
+    pictures = [score(detector, entry, own, names) for entry in progress(chosen, "evaluate")]
+    detector.session.close()
+    ap = {c: average_precision(pictures, c) for c in scored}
+    seen = [v for v in ap.values() if v is not None]
+    return {
+        "images": len(pictures),
+        "AP50": {c: v and round(v[0], 4) for c, v in ap.items()},
+        "mAP50": round(float(np.mean([v[0] for v in seen])), 4) if seen else None,
+        "mAP": round(float(np.mean([v[1] for v in seen])), 4) if seen else None,
+        "at_threshold": {c: at_threshold(pictures, c) for c in scored},
+        "boxes": {c: sum(t == c for p in pictures for t, _ in p.truth if c in p.known) for c in scored},
+        "not_scored": sorted(set(own) ^ set(bundle.labels)),
+        "backend": detector.session.name,
+        "ms_per_image": round(1000 * detector.seconds / len(pictures), 2),
+    }
+
+
+class Detector:
+    """Bundle, session and decoder, with the time that pictures took."""
+
+    def __init__(self, bundle: Bundle, backend: str) -> None:
+        manifest = bundle.manifest
+        self.shipped: Any = decoders.build(manifest)
+        low = manifest.decoder.model_copy(update={"score_threshold": FLOOR, "label_thresholds": {}})
+        self.decoder = decoders.build(manifest.model_copy(update={"decoder": low}))
+        self.spec = manifest.inputs[0]
+        self.session: Any = plugins.load("backends", backend)().open(bundle)
+        self.seconds = 0.0
+
+    def __call__(self, image: NDArray[Any]) -> Detections:
+        began = time.perf_counter()
+        tensor, view = prepare(image, self.spec)
+        outputs = self.session.run({self.spec.name: tensor[None]})
+        found = self.decoder.decode({k: v[0] for k, v in outputs.items()}, view)
+        self.seconds += time.perf_counter() - began
+        assert isinstance(found, Detections)
+        return found
+
+    def sure(self, found: Detections, i: int) -> bool:
+        """Whether the box, as shipped, would report it."""
+        return bool(found.score[i] >= self.shipped.thresholds[found.class_id[i]])
+
+
+def score(detector: Detector, entry: Entry, own: Sequence[str], names: Names) -> Scored:
+    image = np.asarray(cv2.imread(str(entry.image)), np.uint8)
+    height, width = image.shape[:2]
+    boxes, classes = read_boxes(entry.labels, width, height)
+    truth = [(own[c], box) for c, box in zip(classes, boxes, strict=True)]
+    found = detector(image)
+    pixels = found.xyxy * np.array([width, height] * 2, np.float32)
+    kept = [i for i in range(len(found)) if found.label(i) not in names.ignore]
+    labelled = frozenset(own) if entry.labelled is None else entry.labelled
+    return Scored(
+        frozenset(names.of(c) for c in labelled),
+        [(names.of(c), box) for c, box in truth if c not in names.ignore],
+        [box for c, box in truth if c in names.ignore],
+        [(names.of(found.label(i)), float(found.score[i]), detector.sure(found, i), pixels[i]) for i in kept],
+    )
+
+
+def average_precision(pictures: Sequence[Scored], scored: str) -> tuple[float, float] | None:
+    """(AP50, AP) of one name over the pictures where it is labelled; None when nothing is labelled so."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    pool = [p for p in pictures if scored in p.known]
+    truth: list[dict[str, Any]] = []
+    found = []
+    for n, picture in enumerate(pool):
+        plain = [(box, 0) for name, box in picture.truth if name == scored]
+        for box, crowd in plain + [(box, 1) for box in picture.blank]:  # a crowd box counts neither way
+            x0, y0, x1, y1 = map(float, box)
+            size = (x1 - x0, y1 - y0)
+            fields = {"bbox": [x0, y0, *size], "area": size[0] * size[1], "iscrowd": crowd, "ignore": crowd}
+            truth.append({"id": len(truth) + 1, "image_id": n, "category_id": 1, **fields})
+        for name, value, _, (x0, y0, x1, y1) in picture.found:
+            if name == scored:
+                row = [float(x0), float(y0), float(x1 - x0), float(y1 - y0)]
+                found.append({"image_id": n, "category_id": 1, "score": value, "bbox": row})
+    if not any(not t["iscrowd"] for t in truth):
+        return None
+    if not found:
+        return 0.0, 0.0
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {"images": [{"id": n} for n in range(len(pool))], "categories": [{"id": 1}]}
+        coco.dataset |= {"annotations": truth, "info": {}}
+        coco.createIndex()
+        run = COCOeval(coco, coco.loadRes(found), "bbox")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return float(run.stats[1]), float(run.stats[0])
+
+
+def at_threshold(pictures: Sequence[Scored], scored: str) -> dict[str, Any]:
+    """Recall by height and false boxes per 100 pictures, as shipped; a hit overlaps by half, one box a thing."""
+    hits, totals, false, count = dict.fromkeys(HEIGHTS, 0), dict.fromkeys(HEIGHTS, 0), 0, 0
+    for picture in (p for p in pictures if scored in p.known):
+        count += 1
+        truth = np.array([b for name, b in picture.truth if name == scored], np.float32).reshape(-1, 4)
+        boxes = sorted((v, tuple(b)) for name, v, sure, b in picture.found if sure and name == scored)
+        found = np.array([b for _, b in reversed(boxes)], np.float32).reshape(-1, 4)
+        taken, missed = match(found, truth)
+        blank = np.array(picture.blank, np.float32).reshape(-1, 4)
+        false += sum(not _within(found[i], blank) for i in missed)
+        for j, box in enumerate(truth):
+            for name, (low, high) in HEIGHTS.items():
+                if low <= box[3] - box[1] < high:
+                    totals[name] += 1
+                    hits[name] += j in taken
+    recall = {name: round(hits[name] / totals[name], 4) if totals[name] else None for name in HEIGHTS}
+    return {"recall_by_height": recall, "false_per_100": round(100 * false / max(count, 1), 2)}
+
+
+def match(found: Floats, truth: Floats) -> tuple[set[int], list[int]]:
+    """Greedy, best score first, IoU >= 0.5: (truths that were found, detections that match none)."""
+    taken: set[int] = set()
+    missed = []
+    overlap = iou_matrix(found, truth)
+    for i in range(len(found)):
+        free = [j for j in range(len(truth)) if j not in taken and overlap[i, j] >= 0.5]
+        if free:
+            taken.add(max(free, key=lambda j: overlap[i, j]))
+        else:
+            missed.append(i)
+    return taken, missed
+
+
+def _within(box: Floats, blanks: Floats) -> bool:
+    """Half of `box` or more lies in one of `blanks`."""
+    lo, hi = np.maximum(box[:2], blanks[:, :2]), np.minimum(box[2:], blanks[:, 2:])
+    inside = (hi - lo).clip(0).prod(-1)
+    return bool((inside >= 0.5 * (box[2:] - box[:2]).clip(1e-6).prod()).any())

@@ -1,0 +1,138 @@
+"""QuantGraph -> TFLite int8, written directly: the same integers as the ONNX file, so that both give equal results.
+
+Input `image` 1 x H x W x 3 uint8 BGR; outputs `scores` 1 x A x C logits and `boxes` 1 x A x 4, float. int8 tensors
+hold the unsigned value minus 128. TFLite's SAME padding is lopsided at stride 2, so those are padded explicitly.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import tflite
+
+from smartbox.lab.flat import FlatModel
+from smartbox.lab.graph import Op
+from smartbox.lab.quantize import QuantGraph, QuantOp
+
+_RELU = tflite.ActivationFunctionType.RELU
+_NONE = tflite.ActivationFunctionType.NONE
+Shape = tuple[int, int, int]  # H, W, C
+
+
+class _Writer:
+    def __init__(self, quant: QuantGraph, size: int) -> None:
+        self.quant, self.flat = quant, FlatModel()
+        self.index: dict[str, int] = {}
+        self.shape: dict[str, Shape] = {quant.graph.input: (size, size, 3)}
+
+    def stored(self, name: str, shape: Shape, owner: str | None = None) -> int:
+        """A new int8 tensor, with the scale of tensor `owner`."""
+        scale = self.quant.scale(owner or name)
+        index = self.flat.tensor(name, (1, *shape), "int8", [scale.scale], [scale.zero - 128])
+        self.index[name], self.shape[name] = index, shape
+        return index
+
+    def image(self) -> int:
+        name = self.quant.graph.input
+        scale, shape = self.quant.scale(name), self.shape[name]
+        image = self.flat.tensor("image", (1, *shape), "uint8", [scale.scale], [scale.zero])
+        self.flat.operator("QUANTIZE", [image], self.stored(name, shape), "QuantizeOptions")
+        return image
+
+    def write(self, item: QuantOp) -> None:
+        op = item.op
+        height, width, channels = self.shape[op.inputs[0]]
+        inputs = [self.index[n] for n in op.inputs]
+        after = _RELU if op.relu else _NONE
+        flat = self.flat
+        if op.kind == "conv":
+            self.conv(item)
+        elif op.kind == "add":
+            out = self.stored(op.name, (height, width, channels))
+            flat.operator("ADD", inputs, out, "AddOptions", 2, FusedActivationFunction=after)
+        elif op.kind == "concat":
+            out = self.stored(op.name, (height, width, sum(self.shape[n][2] for n in op.inputs)))
+            flat.operator("CONCATENATION", inputs, out, "ConcatenationOptions", 2, Axis=3)
+        elif op.kind == "pool":
+            out = self.stored(op.name, (height // 2, width // 2, channels))
+            box = {"StrideW": 2, "StrideH": 2, "FilterWidth": 2, "FilterHeight": 2, "Padding": tflite.Padding.VALID}
+            flat.operator("MAX_POOL_2D", inputs, out, "Pool2DOptions", 2, **box)
+        else:
+            out = self.stored(op.name, (height * 2, width * 2, channels))
+            size = flat.constant(f"{op.name}_size", np.array([height * 2, width * 2], np.int32))
+            flat.operator("RESIZE_NEAREST_NEIGHBOR", [*inputs, size], out, "ResizeNearestNeighborOptions", 2)
+
+    def conv(self, item: QuantOp) -> None:
+        op = item.op
+        assert item.weight is not None and item.steps is not None and item.bias is not None
+        outputs, k = len(item.weight), item.weight.shape[-1]
+        depthwise = op.groups > 1
+        if depthwise and op.groups != outputs:
+            raise ValueError(f"{op.name}: {op.groups} groups for {outputs} channels; only 1 or one per channel")
+        source, (height, width), padding = self.padded(op, k)
+        weight = item.weight[:, 0].transpose(1, 2, 0)[None] if depthwise else item.weight.transpose(0, 2, 3, 1)
+        zeros, axis = [0] * outputs, 3 if depthwise else 0
+        steps = item.steps.tolist()
+        kernel = self.flat.tensor(f"{op.name}_w", weight.shape, "int8", steps, zeros, axis=axis, data=weight)
+        scale = self.quant.scale(op.inputs[0]).scale
+        bias_steps = [s * scale for s in steps]
+        bias = self.flat.tensor(f"{op.name}_b", (outputs,), "int32", bias_steps, zeros, data=item.bias)
+        options = {
+            "Padding": padding,
+            "StrideW": op.stride,
+            "StrideH": op.stride,
+            "FusedActivationFunction": _RELU if op.relu else _NONE,
+        }
+        if depthwise:
+            options["DepthMultiplier"] = 1
+        code, kind = ("DEPTHWISE_CONV_2D", "DepthwiseConv2D") if depthwise else ("CONV_2D", "Conv2D")
+        out = self.stored(op.name, (height, width, outputs))
+        self.flat.operator(code, [source, kernel, bias], out, f"{kind}Options", 3, **options)
+
+    def padded(self, op: Op, k: int) -> tuple[int, tuple[int, int], int]:
+        """(source tensor, output h and w, padding mode) of a convolution."""
+        name = op.inputs[0]
+        height, width, channels = self.shape[name]
+        if op.stride == 1:
+            return self.index[name], (height, width), tflite.Padding.SAME
+        side = k // 2
+        amounts = np.array([[0, 0], [side, side], [side, side], [0, 0]], np.int32)
+        wide = self.stored(f"{op.name}_padded", (height + 2 * side, width + 2 * side, channels), owner=name)
+        self.flat.operator(
+            "PAD", [self.index[name], self.flat.constant(f"{op.name}_pad", amounts)], wide, "PadOptions", 2
+        )
+        size = ((height + 2 * side - k) // op.stride + 1, (width + 2 * side - k) // op.stride + 1)
+        return wide, size, tflite.Padding.VALID
+
+    def rows(self, name: str) -> int:
+        """1 x H x W x C int8 -> 1 x HW x C float."""
+        height, width, channels = self.shape[name]
+        real = self.flat.tensor(f"{name}_real", (1, height, width, channels), "float32")
+        self.flat.operator("DEQUANTIZE", [self.index[name]], real, "DequantizeOptions", 2)
+        shape = [1, height * width, channels]
+        wanted = self.flat.constant(f"{name}_shape", np.array(shape, np.int32))
+        flat = self.flat.tensor(f"{name}_rows", shape, "float32")
+        return self.flat.operator("RESHAPE", [real, wanted], flat, "ReshapeOptions", NewShape=shape)
+
+    def summed(self, coarse: str, refine: str) -> int:
+        height, width, channels = self.shape[coarse]
+        out = self.flat.tensor(f"{refine}_sum", (1, height * width, channels), "float32")
+        return self.flat.operator("ADD", [self.rows(coarse), self.rows(refine)], out, "AddOptions")
+
+    def joined(self, name: str, parts: list[int], cells: int, channels: int) -> int:
+        out = self.flat.tensor(name, (1, cells, channels), "float32")
+        return self.flat.operator("CONCATENATION", parts, out, "ConcatenationOptions", Axis=1)
+
+
+def to_tflite(quant: QuantGraph, size: int, path: Path) -> None:
+    """Write `path` for one picture of size x size."""
+    writer = _Writer(quant, size)
+    image = writer.image()
+    for item in quant.ops:
+        writer.write(item)
+    levels = quant.graph.outputs
+    cells = sum(writer.shape[logits][0] * writer.shape[logits][1] for logits, _, _ in levels)
+    scores = [writer.rows(logits) for logits, _, _ in levels]
+    boxes = [writer.summed(coarse, refine) for _, coarse, refine in levels]
+    classes = writer.shape[levels[0][0]][2]
+    outputs = [writer.joined("scores", scores, cells, classes), writer.joined("boxes", boxes, cells, 4)]
+    path.write_bytes(writer.flat.finish([image], outputs, "smartbox lrssd int8"))

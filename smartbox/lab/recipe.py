@@ -1,0 +1,90 @@
+"""The one file that a training reads: data, net, schedule. Its keys are these fields."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from smartbox.errors import ConfigError, Problem
+from smartbox.lab.nets.lrssd import LrssdSpec
+from smartbox.lab.nets.muffnet import MuffSpec
+from smartbox.settings import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Net(Settings):
+    """LRSSD on MuffNet."""
+
+    stem: int = 24
+    stages: tuple[int, int, int] = (112, 224, 448)
+    widths: tuple[int, int, int] = (56, 112, 224)
+    blocks: tuple[int, int, int] = (1, 2, 1)
+    features: int = 96
+
+    def spec(self, classes: int) -> LrssdSpec:
+        return LrssdSpec(MuffSpec(self.stem, self.stages, self.widths, self.blocks), classes, self.features)
+
+
+class DataSet(Settings):
+    """A YOLO folder to train on."""
+
+    name: str = ""
+    """What the manifest calls it."""
+    folder: Path
+    teacher: Path | None = None
+    """npz of a teacher's boxes, as `lab teach` writes it."""
+    share: Annotated[float, Field(gt=0)] = 1.0
+    """Weight of this folder in the mix, against the other folders."""
+    repeat: dict[str, float] = Field(default_factory=dict)
+    """Name prefix -> how much oftener its pictures are drawn."""
+    licence: str = ""
+
+
+class Stage(Settings):
+    """One stretch of the schedule; it ends after `steps`, or after `minutes` if those are over earlier."""
+
+    size: tuple[int, ...] = (320,)
+    """Picture sizes, drawn per batch; multiples of 64."""
+    batch: int = 32
+    steps: Annotated[int, Field(gt=0)] = 1000
+    minutes: float = 1e9
+    lr: float = 1e-3
+    lr_end: float = 1e-5
+    warmup: int = 100
+    mosaic: Share = 0.5
+    plain: Share = 0.3
+    degrade: Share = 0.4
+    scale: tuple[float, float] = (0.5, 1.6)
+
+
+class Recipe(Settings):
+    """`recipe.yaml`."""
+
+    name: str
+    labels: tuple[str, ...]
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    seed: int = 1
+    size: int = 320
+    """Picture size of the finished model."""
+    net: Net = Net()
+    data: tuple[DataSet, ...]
+    start: Path | None = None
+    """Checkpoint whose weights to begin with."""
+    weight_decay: float = 0.05
+    ema: Annotated[float, Field(gt=0, lt=1)] = 0.9995
+    stages: tuple[Stage, ...]
+
+
+def read(path: Path) -> Recipe:
+    """ConfigError names every bad key of the recipe."""
+    try:
+        raw: Any = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        wrong = [Problem(".".join(map(str, e["loc"])), f"{e['msg']}, got {e.get('input')!r}") for e in error.errors()]
+        raise ConfigError(wrong) from error

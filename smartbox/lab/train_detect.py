@@ -1,0 +1,194 @@
+"""Trains a detector: AdamW, cosine per stage, exponential mean of the weights, a checkpoint to go on from, a CSV curve.
+
+bfloat16 autocast and channels_last: on a CPU with AVX512-BF16 that is three times as fast as float32.
+"""
+
+import copy
+import csv
+import math
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from smartbox.lab.assign import Targets, cells, losses
+from smartbox.lab.augment import Augment, Example
+from smartbox.lab.data import Picture, load
+from smartbox.lab.nets.lrssd import STRIDES, Lrssd, flatten
+from smartbox.lab.recipe import Recipe, Stage
+
+SAVE_EVERY = 100
+MEAN, DEVIATION = 114.0, 64.0  # the letterbox grey is zero, so a convolution's own padding continues it
+
+
+def normalise(images: Any) -> Any:
+    """N x H x W x 3 BGR uint8 -> N x 3 x H x W float."""
+    return ((images.permute(0, 3, 1, 2).float() - MEAN) / DEVIATION).contiguous(memory_format=torch.channels_last)
+
+
+class Mixer(IterableDataset[list[Example]]):
+    """Endless batches of examples, drawn by weight from pictures held in memory."""
+
+    def __init__(self, pictures: list[Picture], weights: list[float], stage: Stage, seed: int) -> None:
+        self.pictures, self.stage, self.seed = pictures, stage, seed
+        self.chance = np.array(weights) / sum(weights)
+        self.augment = Augment(stage.mosaic, stage.plain, stage.degrade, stage.scale)
+
+    def __iter__(self) -> Iterator[list[Example]]:
+        cv2.setNumThreads(0)
+        torch.set_num_threads(1)
+        info = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.seed, info.id if info else 0])
+        while True:
+            size = int(rng.choice(self.stage.size))
+            index = rng.choice(len(self.pictures), (self.stage.batch, 4), p=self.chance)
+            yield [self.augment([self.pictures[i] for i in row], size, rng) for row in index]
+
+
+def collate(batch: list[Any]) -> tuple[Any, list[Targets]]:
+    examples: list[Example] = batch[0]
+    images = torch.from_numpy(np.stack([e.image for e in examples]))
+    tensor = torch.from_numpy
+    return images, [Targets(tensor(e.boxes), tensor(e.classes), tensor(e.ignore), tensor(e.ignored)) for e in examples]
+
+
+def gather(recipe: Recipe) -> tuple[list[Picture], list[float]]:
+    """All pictures, and the weight each is drawn with."""
+    pictures, weights = [], []
+    for data in recipe.data:
+        found = load(data.folder, recipe.labels, teacher=data.teacher)
+        own = [
+            next((factor for prefix, factor in data.repeat.items() if p.name.startswith(prefix)), 1.0) for p in found
+        ]
+        pictures += found
+        weights += [data.share * w / sum(own) for w in own]
+    return pictures, weights
+
+
+class Average:
+    """Exponential mean of the weights; young averages follow faster."""
+
+    def __init__(self, net: Any, decay: float) -> None:
+        self.net, self.decay, self.updates = copy.deepcopy(net).eval(), decay, 0
+
+    @torch.no_grad()
+    def update(self, net: Any) -> None:
+        self.updates += 1
+        decay = self.decay * (1 - math.exp(-self.updates / 400))
+        for mean, now in zip(self.net.state_dict().values(), net.state_dict().values(), strict=True):
+            if mean.dtype.is_floating_point:
+                mean.lerp_(now, 1 - decay)
+            else:
+                mean.copy_(now)
+
+
+class Trainer:
+    """Everything that a checkpoint holds."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        net: Any = Lrssd(recipe.net.spec(len(recipe.labels)))
+        self.net = net.to(memory_format=torch.channels_last)
+        if recipe.start:
+            self.net.load_state_dict(torch.load(recipe.start, weights_only=True)["ema"])
+        decayed = [p for p in self.net.parameters() if p.ndim > 1]
+        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=1e-3)
+        self.average = Average(self.net, recipe.ema)
+        self.stage, self.step, self.seconds = 0, 0, 0.0
+
+    def save(self, path: Path) -> None:
+        part = path.with_suffix(".part")
+        state = {
+            "ema": self.average.net.state_dict(),
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "at": [self.stage, self.step, self.average.updates],
+            "seconds": self.seconds,
+        }
+        torch.save(state, part)
+        part.replace(path)
+
+    def resume(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.average.net.load_state_dict(state["ema"])
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.stage, self.step, self.average.updates = state["at"]
+        self.seconds = state["seconds"]
+
+    def learn(self, images: Any, targets: list[Targets], lr: float) -> dict[str, float]:
+        """One step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        with torch.autocast("cpu", torch.bfloat16):
+            levels = self.net(normalise(images))
+        logits, coarse, final = (t.float() for t in flatten(levels))
+        loss = losses(logits, coarse, final, cells(images.shape[1:3], STRIDES), targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 20.0)
+        self.optimizer.step()
+        self.average.update(self.net)
+        return loss.parts
+
+
+def rate(stage: Stage, step: int, seconds: float) -> tuple[float, float]:
+    """(progress 0–1, learning rate) of a stage: linear warm-up, then a cosine."""
+    done = max(step / stage.steps, seconds / 60 / stage.minutes)
+    cosine = stage.lr_end + (stage.lr - stage.lr_end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+    return done, cosine * min(1.0, (step + 1) / max(1, stage.warmup))
+
+
+def train(recipe: Recipe, out: Path) -> Path:
+    """Run or go on with `recipe`; leaves checkpoint.pt and curve.csv in `out`. Returns the checkpoint."""
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = out / "checkpoint.pt"
+    trainer = Trainer(recipe)
+    if checkpoint.exists():
+        trainer.resume(checkpoint)
+    pictures, weights = gather(recipe)
+    with (out / "curve.csv").open("a", newline="", buffering=1) as file:
+        curve = csv.writer(file)
+        while trainer.stage < len(recipe.stages):
+            stage = recipe.stages[trainer.stage]
+            seed = recipe.seed + 1000 * trainer.stage + trainer.step
+            loader = DataLoader(
+                Mixer(pictures, weights, stage, seed), 1, num_workers=1, collate_fn=collate, prefetch_factor=4
+            )
+            run(trainer, stage, loader, curve, checkpoint)
+            trainer.stage, trainer.step, trainer.seconds = trainer.stage + 1, 0, 0.0
+            trainer.save(checkpoint)
+    return checkpoint
+
+
+def run(trainer: Trainer, stage: Stage, loader: Any, curve: Any, checkpoint: Path) -> None:
+    """One stage, from where the trainer stands."""
+    trainer.net.train()
+    mean: dict[str, float] = {}
+    last = time.monotonic()
+    for images, targets in loader:
+        done, lr = rate(stage, trainer.step, trainer.seconds)
+        if done >= 1.0:
+            return
+        for key, value in trainer.learn(images, targets, lr).items():
+            mean[key] = value if key not in mean else 0.98 * mean[key] + 0.02 * value
+        now = time.monotonic()
+        trainer.step, trainer.seconds, last = trainer.step + 1, trainer.seconds + now - last, now
+        if trainer.step % 20 == 0:
+            curve.writerow(
+                [trainer.stage, trainer.step, f"{trainer.seconds:.0f}", f"{lr:.2e}"]
+                + [f"{v:.4f}" for v in mean.values()]
+            )
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\rstage {trainer.stage} {done:6.1%} " + str({k: round(v, 3) for k, v in mean.items()}))
+        if trainer.step % SAVE_EVERY == 0:
+            trainer.save(checkpoint)

@@ -1,0 +1,137 @@
+"""YOLO folders: boxes, classes, and what must not be taken for background."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from smartbox.lab.augment import Augment, flip, mosaic, place, plain
+from smartbox.lab.data import ANY, Picture, classes_of, entries, load, read_boxes
+
+NAMES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three pictures: all classes labelled, only persons labelled, nothing labelled completely."""
+    root = tmp_path / "train"
+    for part in ("images", "labels"):
+        (root / part).mkdir(parents=True)
+    (root / "classes.txt").write_text("\n".join(NAMES))
+    for name, lines in {
+        "full": "2 0.5 0.5 0.2 0.4\n",
+        "people": "0 0.25 0.5 0.1 0.5\n",
+        "some": "2 0.1 0.1 0.1 0.1\n",
+    }.items():
+        cv2.imwrite(str(root / "images" / f"{name}.png"), np.full((100, 200, 3), 90, np.uint8))
+        (root / "labels" / f"{name}.txt").write_text(lines)
+    (tmp_path / "images.tsv").write_text(
+        "split\tname\tsource\tlabelled\tboxes\n"
+        f"train\tfull\ta\t{','.join(NAMES)} (bus counted as truck)\t1\n"
+        "train\tpeople\tb\tperson\t1\n"
+        "train\tsome\tc\tnone complete: distant ones unlabelled, persons unlabelled\t1\n"
+    )
+    return root
+
+
+def test_the_table_beside_the_folder_says_what_is_labelled(folder: Path) -> None:
+    known = {entry.name: entry.labelled for entry in entries(folder)}
+    assert known == {"full": frozenset(NAMES), "people": frozenset({"person"}), "some": frozenset()}
+
+
+def test_without_a_table_everything_is_labelled(folder: Path) -> None:
+    (folder.parent / "images.tsv").unlink()
+    assert {entry.labelled for entry in entries(folder)} == {None}
+
+
+def test_classes_that_are_not_labelled_are_ignored_all_over_the_picture(folder: Path) -> None:
+    full, people, some = load(folder, NAMES)
+    assert len(full.ignore) == 0
+    assert sorted(people.ignored.tolist()) == [1, 2, 3, 4, 5]
+    assert (people.ignore == [0, 0, 200, 100]).all()
+    assert some.ignored.tolist() == [ANY]
+
+
+def test_boxes_are_in_pixels_and_in_the_recipes_class_order(folder: Path) -> None:
+    full = load(folder, ("truck", "car", "person", "bicycle", "motorcycle", "bus"))[0]
+    assert full.classes.tolist() == [1]
+    np.testing.assert_allclose(full.boxes, [[80, 30, 120, 70]], atol=1e-3)
+
+
+def test_a_class_that_the_recipe_lacks_is_named(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"\['truck'\] are not classes of the recipe"):
+        load(folder, NAMES[:-1])
+
+
+def test_a_picture_without_a_label_file_has_no_boxes(tmp_path: Path) -> None:
+    boxes, classes = read_boxes(tmp_path / "none.txt", 10, 10)
+    assert boxes.shape == (0, 4)
+    assert classes.shape == (0,)
+
+
+def test_a_teacher_labels_what_is_open_and_casts_doubt_on_the_rest(folder: Path, tmp_path: Path) -> None:
+    sure_car, unsure_bus = [10, 10, 40, 40, 0.9, 2], [100, 10, 140, 40, 0.2, 4]
+    stray_person, labelled_again = [150, 10, 180, 90, 0.8, 0], [40, 25, 60, 75, 0.9, 0]
+    rows = np.array([sure_car, unsure_bus, stray_person, labelled_again], np.float32)
+    np.savez(tmp_path / "t.npz", full=rows[:0], people=rows, some=rows)
+    _, people, some = load(folder, NAMES, teacher=tmp_path / "t.npz")
+    assert people.classes.tolist() == [0, 2]  # the label, and the teacher's car
+    doubts = sorted(zip(people.ignored.tolist(), people.ignore[:, 0].tolist(), strict=True))
+    assert doubts == [(0, 150.0), (2, 100.0), (4, 100.0), (5, 100.0)]
+    assert some.ignored.tolist() == [ANY]  # a teacher cannot complete what is incomplete
+
+
+def one(boxes: list[list[float]]) -> Picture:
+    image = np.random.default_rng(0).integers(0, 255, (120, 160, 3)).astype(np.uint8)
+    return Picture(
+        "x", image, np.array(boxes, np.float32).reshape(-1, 4), np.zeros(len(boxes), np.int64),
+        np.array([[0, 0, 160, 120]], np.float32), np.array([3]),
+    )  # fmt: skip
+
+
+def test_plain_is_the_box_s_own_letterbox() -> None:
+    example = plain(one([[40, 30, 80, 90]]), 320)
+    np.testing.assert_allclose(example.boxes, [[80, 60, 160, 180]])
+    assert (example.image[240:] == 114).all()
+
+
+def test_flipping_twice_changes_nothing() -> None:
+    example = plain(one([[40, 30, 80, 90]]), 320)
+    again = flip(flip(example))
+    assert (again.image == example.image).all()
+    np.testing.assert_allclose(again.boxes, example.boxes)
+
+
+def test_what_is_mostly_cut_away_becomes_ignore() -> None:
+    rng = np.random.default_rng(1)
+    picture = one([[0, 0, 4, 100], [60, 40, 100, 100]])
+    seen = [place(picture, 128, (0, 0, 128, 128), 2.5, rng) for _ in range(30)]
+    for example in seen:
+        assert (example.boxes >= 0).all()
+        assert (example.boxes <= 128).all()
+        assert len(example.boxes) + len(example.ignore) - 1 <= 2
+    assert any(len(e.ignore) > 1 for e in seen)
+
+
+def test_a_mosaic_ignores_only_in_its_own_corner() -> None:
+    rng = np.random.default_rng(2)
+    example = mosaic([one([])] * 4, 128, (1.5, 1.5), rng)
+    area = (example.ignore[:, 2:] - example.ignore[:, :2]).prod(1)
+    assert len(example.ignore) == 4
+    assert area.sum() <= 128 * 128 + 1
+
+
+def test_the_same_seed_gives_the_same_example() -> None:
+    pictures = [one([[40, 30, 80, 90]])] * 4
+    a, b = (Augment()(pictures, 128, np.random.default_rng(9)) for _ in range(2))
+    assert (a.image == b.image).all()
+    assert (a.boxes == b.boxes).all()
+
+
+def test_the_real_set_has_what_its_readme_says(shared: Path) -> None:
+    train = shared / "detect" / "train"
+    assert classes_of(train) == NAMES
+    found = entries(train)
+    assert len(found) > 3000
+    assert all(e.labelled == frozenset({"person"}) for e in found if e.name.startswith("hu_"))

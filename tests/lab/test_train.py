@@ -1,0 +1,61 @@
+"""Training: it runs, learns, keeps a curve, and goes on from its checkpoint."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from smartbox.lab.recipe import Recipe, Stage
+from smartbox.lab.train_detect import rate, train
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    """Bright squares on dark ground."""
+    root = tmp_path / "data"
+    for part in ("images", "labels"):
+        (root / part).mkdir(parents=True)
+    (root / "classes.txt").write_text("square")
+    for i in range(4):
+        image = np.full((64, 64, 3), 20, np.uint8)
+        image[16:48, 8 * i : 8 * i + 32] = 220
+        cv2.imwrite(str(root / "images" / f"p{i}.png"), image)
+        (root / "labels" / f"p{i}.txt").write_text(f"0 {(8 * i + 16) / 64} 0.5 0.5 0.5\n")
+    stage = {"size": [64], "batch": 4, "steps": 41, "lr": 3e-3, "warmup": 5, "mosaic": 0, "plain": 1, "degrade": 0}
+    return Recipe.model_validate(
+        {
+            "name": "tiny",
+            "labels": ["square"],
+            "net": {"stem": 8, "stages": [16, 24, 32], "widths": [8, 8, 16], "features": 16},
+            "data": [{"folder": root}],
+            "stages": [stage],
+        }
+    )
+
+
+def test_the_loss_falls_and_the_curve_says_so(recipe: Recipe, tmp_path: Path) -> None:
+    checkpoint = train(recipe, tmp_path / "run")
+    rows = [line.split(",") for line in (tmp_path / "run" / "curve.csv").read_text().splitlines()]
+    assert [row[1] for row in rows] == ["20", "40"]
+    assert float(rows[-1][4]) < float(rows[0][4])
+    assert {"ema", "net", "optimizer", "at"} <= set(torch.load(checkpoint, weights_only=True))
+
+
+def test_a_finished_training_goes_on_with_a_longer_recipe(recipe: Recipe, tmp_path: Path) -> None:
+    train(recipe, tmp_path / "run")
+    longer = recipe.model_copy(update={"stages": (*recipe.stages, recipe.stages[0].model_copy(update={"steps": 3}))})
+    state = torch.load(train(longer, tmp_path / "run"), weights_only=True)
+    assert state["at"] == [2, 0, 44]
+
+
+def test_the_rate_warms_up_and_then_falls_as_a_cosine() -> None:
+    stage = Stage(steps=100, lr=1.0, lr_end=0.0, warmup=10)
+    assert rate(stage, 0, 0.0)[1] == pytest.approx(0.1)
+    assert rate(stage, 50, 0.0) == pytest.approx((0.5, 0.5))
+    assert rate(stage, 100, 0.0)[0] == 1.0
+
+
+def test_a_stage_out_of_time_is_over(recipe: Recipe) -> None:
+    assert rate(Stage(steps=100, minutes=2), 1, 120.0)[0] == 1.0
