@@ -1,6 +1,6 @@
 """Scripted scenes: things that stand or move at plain times, and a rule that watches them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -125,15 +125,17 @@ class Script:
         return Sounds(np.array(list(scores.values()), np.float32), tuple(scores))
 
 
-def runner(kind: str, /, fps: float = 5.0, zones: Mapping[str, Zone] = ZONES, **settings: Any) -> RuleRunner:
+def runner(
+    kind: str, /, fps: float = 5.0, zones: Mapping[str, Zone] = ZONES, ids: Iterator[int] | None = None, **settings: Any
+) -> RuleRunner:
     """The rule on its usual zone."""
     cls = plugins.load("rules", kind)
     if cls.zone_kind is not None:
         settings.setdefault("zones", [{"polygon": "lane", "line": "line", "slots": "lot"}[cls.zone_kind]])
     rule = cls.model_validate(settings)
-    ids = count(1)
+    numbers = count(1) if ids is None else ids
     places = [zones[zone] for zone in rule.zones]
-    return RuleRunner("rule", kind, rule, "east", places, lambda: f"id-{next(ids)}", fps)
+    return RuleRunner("rule", kind, rule, "east", places, lambda: f"id-{next(numbers)}", fps)
 
 
 def play(run: RuleRunner, script: Script) -> list[Event]:
