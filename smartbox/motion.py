@@ -3,11 +3,10 @@
 import cv2
 import numpy as np
 
+from smartbox.luma import CELL, shrink
 from smartbox.settings import Duration, Settings
 from smartbox.types import Floats, Image, Motion
 
-CELL = 4  # pixels of the small picture along one side of a cell
-ROWS = 25  # of the grid: the small picture is 100 pixels high
 MEMORY = 0.4  # s, time constant of the reference: a change of twelve times the threshold counts for one second
 LOUDEST = 24.0  # grey levels: what differs by more is never noise of a picture this small
 GAP = 5.0  # s without a frame after which the reference is worth nothing
@@ -79,20 +78,6 @@ class Gate:
     def passed(self, time: float) -> None:
         """An inference of the frame at `time` was made (only then does the interval start anew)."""
         self._last = time
-
-
-def shrink(luma: Image) -> Floats:
-    """H x W -> 100 x about W * 100 / H, by area; sides are multiples of CELL.
-
-    Halving first is eight times as fast as one resize by area with an odd factor.
-    """
-    height, width = luma.shape
-    rows = ROWS * CELL
-    cols = max(1, round(ROWS * width / height)) * CELL
-    while luma.shape[0] >= 2 * rows and luma.shape[1] >= 2 * cols:
-        half = (luma.shape[1] // 2, luma.shape[0] // 2)
-        luma = cv2.resize(luma, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    return cv2.resize(luma, (cols, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def relight(memory: Floats, now: Floats) -> Floats:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from smartbox.motion import shrink
+from smartbox.luma import shrink
 from smartbox.settings import Duration, Settings
 from smartbox.types import Fault, Floats, Image
 

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from smartbox.motion import Gate, Motion, MotionMeter, MotionSettings, shrink
-from smartbox.types import Box, Image
+from smartbox.luma import shrink
+from smartbox.motion import Gate, MotionMeter, MotionSettings
+from smartbox.types import Box, Image, Motion
 
 W, H = 640, 360
 PERSON: Box = (0.45, 0.3, 0.6, 0.9)
