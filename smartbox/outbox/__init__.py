@@ -4,8 +4,8 @@
 refuses; `outbox` joins them: put -> take -> ack.
 """
 
-from smartbox.outbox.file import read_records
+from smartbox.outbox.file import FILE_NAME, read_records
 from smartbox.outbox.outbox import Outbox
 from smartbox.outbox.rows import Entry, Limits, Message, Record
 
-__all__ = ["Entry", "Limits", "Message", "Outbox", "Record", "read_records"]
+__all__ = ["FILE_NAME", "Entry", "Limits", "Message", "Outbox", "Record", "read_records"]

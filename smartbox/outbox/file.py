@@ -10,6 +10,8 @@ from urllib.parse import quote
 from smartbox.errors import StorageError
 from smartbox.outbox.rows import EVENT_RANKS, SEND_RANKS, Episodes, Limits, Loss, Record, Row, account
 
+FILE_NAME = "outbox.db"
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS message (
   n INTEGER PRIMARY KEY, seq INTEGER, topic TEXT NOT NULL, send INTEGER NOT NULL, keep INTEGER NOT NULL,
@@ -332,19 +334,20 @@ def _values(loss: Loss) -> tuple[str, str, int, int, int]:
     return loss.reason, loss.what, loss.first, loss.last, loss.count
 
 
-def read_records(path: Path, above: int = 0, since: float = 0.0, dead: bool = False) -> list[Record]:
+def read_records(path: Path, above: int = 0, since: float = 0.0, dead: bool = False) -> Iterator[Record]:
     """Events of an outbox that another process may have open, oldest first, with n > above. StorageError."""
     query = (
-        "SELECT n, 'dead', topic, body, stamp, tries, reason FROM dead WHERE n > ? AND stamp >= ? ORDER BY n"
+        "SELECT n, 'dead', topic, body, stamp, tries, reason FROM dead WHERE seq NOT NULL AND n > ? AND stamp >= ?"
         if dead
         else "SELECT n, CASE WHEN sent IS NULL THEN 'waiting' ELSE 'sent' END, topic, body, stamp, tries, '' "
-        "FROM message WHERE seq NOT NULL AND n > ? AND stamp >= ? ORDER BY n"
+        "FROM message WHERE seq NOT NULL AND n > ? AND stamp >= ?"
     )
     with mapped(path):
         if not path.is_file():
-            raise FileNotFoundError(2, "no such outbox", str(path))
+            raise FileNotFoundError(2, "there is no outbox here", str(path))
         db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
         try:
-            return [Record(*values) for values in db.execute(query, (above, since))]
+            for values in db.execute(query + " ORDER BY n", (above, since)):
+                yield Record(*values)
         finally:
             db.close()

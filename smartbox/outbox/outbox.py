@@ -12,7 +12,7 @@ from smartbox import cloudevent
 from smartbox.clock import Clock
 from smartbox.counter import Counter
 from smartbox.errors import StorageError
-from smartbox.outbox.file import CorruptError, FullError, OutboxFile
+from smartbox.outbox.file import FILE_NAME, CorruptError, FullError, OutboxFile
 from smartbox.outbox.memory import Memory
 from smartbox.outbox.rows import (
     PICTURE_TYPE,
@@ -73,7 +73,7 @@ class Outbox:
         retry_after: seconds until a refused message is tried again, doubling.
         """
         self._limits = limits or Limits()
-        self._file = OutboxFile(state_dir / "outbox.db", self._limits)
+        self._file = OutboxFile(state_dir / FILE_NAME, self._limits)
         self._memory = Memory(self._limits.memory)
         self._clock = clock
         self._new_id = new_id
