@@ -184,7 +184,7 @@ class Mqtt:
     connection, and each connection has a client of its own.
     """
 
-    def __init__(self, settings: MqttSettings, client_id: str, will: Will) -> None:
+    def __init__(self, settings: MqttSettings, client_id: str, will: Will | None = None) -> None:
         self._settings = settings
         self._client_id = client_id
         self._will = will
@@ -210,7 +210,8 @@ class Mqtt:
         )
         client.connect_timeout = settings.connect_timeout
         client.max_inflight_messages_set(65535)  # the publisher keeps the window
-        client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
+        if self._will is not None:
+            client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -355,6 +356,16 @@ class Mqtt:
 
     def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
         self.received.append(Received(message.topic, bytes(message.payload), message.retain))
+
+
+def greet(settings: MqttSettings, client_id: str) -> None:
+    """Connect with everything that a publisher would use, and leave again. LinkError says what is wrong."""
+    link = Mqtt(settings, client_id)
+    try:
+        link.connect()
+        link.disconnect()
+    finally:
+        link.close()
 
 
 def _buffered(sock: Any) -> bool:
