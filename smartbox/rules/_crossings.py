@@ -17,7 +17,7 @@ class Crossings:
         self.counts: dict[str, dict[str, int]] = {}
         self._rule = rule
         self._zones = tuple(zones)
-        self._clear: dict[int, tuple[Point, float]] = {}  # track id -> last point clear of the lines, and when
+        self._clear: dict[int, tuple[Point, float]] = {}  # track id -> last point clear of the lines, and when asked
 
     @classmethod
     def of(cls, rule: RuleSettings, zones: Sequence[Zone]) -> "Crossings | None":
@@ -37,11 +37,11 @@ class Crossings:
         return [replace(m, detail={**m.detail, "counts": counts}) for m in found]
 
     def _trail(self, track: Track, time: float) -> tuple[Point, Point]:
-        now = anchor_point(track.xyxy, self._rule.anchor)
-        before = self._clear[track.id][0] if track.id in self._clear else now
-        if not self._rule.clear_of_lines(now, self._zones):
-            if track.id in self._clear:
-                self._clear[track.id] = (before, time)
-            return before, before
-        self._clear[track.id] = (now, time)
-        return before, now
+        """From where it was last clear of the lines to where it is, or to no other place while it is on one."""
+        middle = self._rule.anchor == "center"
+        now = anchor_point(track.xyxy, "center") if middle else track.trail[1]
+        first = now if middle else track.trail[0]
+        before = self._clear[track.id][0] if track.id in self._clear else first
+        clear = self._rule.clear_of_lines(now, self._zones)
+        self._clear[track.id] = (now if clear else before, time)
+        return before, (now if clear else before)

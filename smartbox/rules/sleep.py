@@ -25,6 +25,8 @@ class Plugin(RuleSettings):
     """Below this share of changed pixels in the person's box per second the person is still."""
     still_only: bool = True
     """Judge by stillness alone; the only way as long as no posture model is configured."""
+    exit_ratio: float = Field(0.5, gt=0, le=1)
+    """Higher than elsewhere: who works keeps still in between, and is awake all the same."""
     severity: Severity = "low"
 
     @field_validator("still_only")

@@ -362,6 +362,15 @@ def test_sleep_says_nothing_without_motion_or_about_unseen_people() -> None:
     assert told(play(runner("sleep"), unseen)) == [("begin", 120.0)]  # carried on by the gate: nothing moved
 
 
+def test_who_works_with_pauses_is_awake_until_he_is_not() -> None:
+    def hands(time: float) -> float:
+        return 0.0 if time >= 100 or time % 4 < 1.6 else MOVES
+
+    events = play(runner("sleep", sleep=30), Script([person(1, 0, 200)], 200, motion=hands))
+    ((_, begun),) = told(events, "begin")
+    assert begun == pytest.approx(130, abs=3)
+
+
 @pytest.mark.parametrize("jump", [86400.0, -3600.0, -START])
 def test_a_clock_jump_makes_and_hides_no_alarm(jump: float) -> None:
     def shape(events: list[Event]) -> list[tuple[str, float, float]]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from smartbox.types import Box, Event
+from smartbox.geometry import Zone
+from smartbox.types import Box, Event, Scene, Track
 from tests.rules.script import Script, Thing, path, person, play, runner, told
 
 WEST: Box = (0.25, 0.3, 0.35, 0.5)
@@ -87,6 +88,18 @@ def test_nobody_crosses_by_being_missed() -> None:
     walk = path(WEST, EAST, 5, 15)
     seen = [person(1, 0, 9, walk), person(1, 11, 30, walk)]
     assert directions(play(runner("line_crossing"), Script(seen, 40))) == ["right_to_left"]
+
+
+def test_the_step_before_a_track_was_believed_counts() -> None:
+    run = runner("line_crossing")
+    quick = Track(1, "person", around(0.6), 0.9, 0.0, 0.2, 0.2, ((0.4, 0.5), (0.6, 0.5)))
+    assert directions(run.step(Scene("east", 0.2, 0.2, (quick,)))) == ["right_to_left"]
+
+
+def test_by_the_centre() -> None:
+    walk = path((0.25, 0.9, 0.35, 1.1), (0.65, 0.9, 0.75, 1.1), 5, 15)  # its bottom passes beyond the line's end
+    run = runner("line_crossing", anchor="center", zones={"line": Zone("line", "east", line=((0.5, 0.0), (0.5, 1.05)))})
+    assert directions(play(run, Script([person(1, 0, 30, walk)], 40))) == ["right_to_left"]
 
 
 def test_off_the_schedule() -> None:
