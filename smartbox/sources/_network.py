@@ -108,11 +108,11 @@ class _Camera:
             with self._open() as container:
                 yield from self._decode(container, pump)
         except FFmpegError as error:
-            failure = self._failure(error)
+            failure = self._failure(error, pump.began)
         if failure:  # outside of the handler: no chain of causes, FFmpeg's exception quotes the whole address
             raise failure
         if not pump.left:
-            raise self._error("the camera ended the stream")
+            raise self._error("the stream broke off: the camera ended it")
 
     def _open(self) -> InputContainer:
         settings = self._settings
@@ -189,9 +189,11 @@ class _Camera:
             log.warning("%s: %d damaged packets within %.0f s", self._id, self._damaged, now - self._damage_said)
             self._damaged, self._damage_said = 0, now
 
-    def _failure(self, error: FFmpegError) -> SourceError:
+    def _failure(self, error: FFmpegError, began: bool) -> SourceError:
         if isinstance(error, av.error.ExitError | TimeoutError):  # FFmpeg's "immediate exit": a time-out of ours
             return self._error(f"no answer within {self._settings.timeout:g} s")
+        if began:
+            return self._error(f"the stream broke off: {explain(error)}")
         hint = next((hint for kinds, hint in _HINTS if isinstance(error, kinds)), "")
         device = f" (hardware: {self._settings.hardware})" if self._settings.hardware else ""
         return self._error(explain(error) + hint + device)
