@@ -1,8 +1,8 @@
-"""TensorFlow Lite (LiteRT on newer Pythons); Edge TPUs and NPUs through their delegate's library."""
+"""TensorFlow Lite, by LiteRT or the older tflite-runtime; Edge TPUs and NPUs through their delegate's library."""
 
 import ctypes
 import importlib
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,10 @@ _FOREIGN = (ValueError, RuntimeError, OSError, TypeError)
 class Plugin(BackendSettings):
     """TFLite files on the CPU (XNNPACK), or on an accelerator through `delegates`."""
 
-    modules: ClassVar[tuple[str, ...]] = ("tflite_runtime", "ai_edge_litert")
+    modules: ClassVar[tuple[str, ...]] = ("ai_edge_litert", "tflite_runtime")
+    runtime: Literal["ai_edge_litert", "tflite_runtime"] | None = None
+    """Default: LiteRT (ai_edge_litert) where it is installed, else tflite_runtime, whose last release runs int8 on x86
+    without XNNPACK, about 20 times slower. An accelerator's older delegate may need tflite_runtime."""
     threads: int = Field(default=1, ge=1, le=256)
     """Cores for one inference. 1 leaves the others to the decoders of the cameras."""
     delegates: tuple[str, ...] = ()
@@ -33,7 +36,7 @@ class Plugin(BackendSettings):
         """Load and warm up. BackendError when a delegate is absent or the file is no TFLite model."""
         data = weights(bundle, "tflite")
         check_tflite(data, f"{bundle.name}: {bundle.manifest.files['tflite'].path}")
-        runtime = _runtime()
+        runtime = _import((self.runtime,) if self.runtime else self.modules)
         delegates = [self._delegate(runtime, path) for path in self.delegates]
         try:
             engine = runtime.Interpreter(
@@ -64,9 +67,9 @@ def _require_delegate(path: str) -> None:
         raise BackendError(f"tflite: {path} is a library but no TFLite delegate")
 
 
-def _runtime() -> Any:
+def _import(modules: tuple[str, ...]) -> Any:
     said = []
-    for module in Plugin.modules:
+    for module in modules:
         try:
             return importlib.import_module(f"{module}.interpreter")
         except ImportError as error:

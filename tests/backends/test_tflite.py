@@ -1,6 +1,7 @@
 """What is particular to TFLite."""
 
 import random
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,11 @@ def test_scrambled_bytes_are_refused_or_harmless_to_the_check() -> None:
             check_tflite(bytes(data), "tiny")
         except BackendError as error:
             assert "tiny" in str(error)
+
+
+def test_a_runtime_that_is_not_there_is_named(tmp_path: Path) -> None:
+    absent = next((m for m in Plugin.modules if find_spec(m) is None), None)
+    if absent is None:
+        pytest.skip("both runtimes are installed")
+    with pytest.raises(BackendError, match=absent):
+        Plugin(runtime=absent).open(tiny.write(tmp_path / "tiny", "tflite"))  # type: ignore[arg-type]
