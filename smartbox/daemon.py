@@ -62,6 +62,7 @@ class Daemon:
         self.health = {source: SourceHealth(now) for source in config.sources}
         self._notices = Notices(self._new_id, self.clock)
         self._fallbacks: list[tuple[str, str]] = []
+        self._backends: list[str] = []
         self.models = {
             name: Model(
                 bundle,
@@ -124,6 +125,7 @@ class Daemon:
             for reader in readers:
                 reader.join(1.0)
             self._close(broker)
+            log.info("stopped")
 
     def _open_state(self) -> bool:
         """Lock and open the state directory; True when the last run did not end in order."""
@@ -269,6 +271,10 @@ class Daemon:
         for name in self.models:
             reason = self.inference.failing.get(name, "")
             events += self._notices.condition("model_failing", name, bool(reason), "high", reason)
+        backends = [model.ref.backend for model in self.models.values()]
+        if backends != self._backends:
+            self._backends = backends
+            self.publisher.tell_birth()
         while self._fallbacks:
             model, why = self._fallbacks.pop(0)
             events.append(self._notices.once("backend_fallback", "medium", {"model": model, "reason": why}))

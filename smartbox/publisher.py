@@ -227,12 +227,15 @@ class Publisher:
             raise attempt.error
         return True
 
+    def tell_birth(self) -> None:
+        """Say again what this box is and has; for when that changes during a session. Any thread."""
+        about = {"session": self._session, "ts": self._now(), "version": __version__}
+        self.retained.set("birth", {**about, "outbox_depth": self._outbox.depth().events, **self._birth()})
+
     def _greet(self) -> None:
         """Who we are, before anything else; what is retained follows in the same order on every connection."""
-        depth = self._outbox.depth()
-        about = {"session": self._session, "ts": self._now(), "version": __version__, "outbox_depth": depth.events}
         self.retained.set("state", self._state_document())
-        self.retained.set("birth", {**about, **self._birth()})
+        self.tell_birth()
         self._refused.clear()
         self._outbox_version = -1
         self._refresh_active()
