@@ -31,6 +31,8 @@ LAYER_3 = {
         "replay",
         "probe",
         "supervise",
+        "bench",
+        "model",
         "workers",
     ),
     *("daemon", "commands", "console", "lab", "__main__"),
