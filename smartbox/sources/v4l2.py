@@ -59,7 +59,7 @@ class Plugin(SourceSettings):
     @classmethod
     def _is_device(cls, value: str | int) -> str | int:
         if isinstance(value, str) and "/" in value and (not value.startswith("/dev/") or ".." in value):
-            raise ValueError(f"{value!r} is no camera; write /dev/v4l/by-id/…, /dev/video0 or an index")
+            raise ValueError("names no camera; write /dev/v4l/by-id/…, /dev/video0 or an index")
         return value
 
     def read(
