@@ -68,9 +68,8 @@ class NetworkSettings(SourceSettings):
         scheme, colon, rest = text.partition("://")
         if not colon or scheme.lower() not in cls.schemes or not rest.strip("/"):
             wanted = " or ".join(f"{s}://" for s in cls.schemes)
-            raise ValueError(
-                f"{redact(text)!r} is no address of a camera; write {wanted}[user:password@]host[:port]/path"
-            )
+            shown = redact(text) if colon else redact(f"x://{text}").removeprefix("x://")
+            raise ValueError(f"{shown!r} is no address of a camera; write {wanted}[user:password@]host[:port]/path")
         return value
 
     @property
