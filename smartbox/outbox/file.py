@@ -15,17 +15,19 @@ FILE_NAME = "outbox.db"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS message (
   n INTEGER PRIMARY KEY, seq INTEGER, topic TEXT NOT NULL, send INTEGER NOT NULL, keep INTEGER NOT NULL,
-  stamp REAL NOT NULL, body BLOB NOT NULL, after INTEGER, size INTEGER NOT NULL,
-  tries INTEGER NOT NULL DEFAULT 0, sent REAL);
+  stamp REAL NOT NULL, body BLOB NOT NULL, after INTEGER, size INTEGER NOT NULL, crc INTEGER NOT NULL,
+  tries INTEGER NOT NULL DEFAULT 0, sent REAL) STRICT;
 CREATE INDEX IF NOT EXISTS waiting ON message (send, n) WHERE sent IS NULL;
 CREATE INDEX IF NOT EXISTS trimming ON message (keep DESC, n, size) WHERE sent IS NULL;
 CREATE INDEX IF NOT EXISTS history ON message (sent, size) WHERE sent IS NOT NULL;
-CREATE TABLE IF NOT EXISTS episode (episode TEXT PRIMARY KEY, begin INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS episode (
+  episode TEXT PRIMARY KEY, begin INTEGER NOT NULL, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dead (
   n INTEGER PRIMARY KEY, seq INTEGER, topic TEXT NOT NULL, stamp REAL NOT NULL, body BLOB NOT NULL,
-  tries INTEGER NOT NULL, failed REAL NOT NULL, reason TEXT NOT NULL);
+  tries INTEGER NOT NULL, failed REAL NOT NULL, reason TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS lost (
-  reason TEXT NOT NULL, what TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL);
+  reason TEXT NOT NULL, what TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+  count INTEGER NOT NULL) STRICT;
 PRAGMA user_version = 1;
 """
 _COLUMNS = "n, seq, topic, send, keep, stamp, body, after"
@@ -91,10 +93,20 @@ class OutboxFile:
         return self._connection is not None
 
     def attach(self) -> None:
-        """Open or create; CorruptError when it is damaged (a file over 64 MB is checked at use)."""
+        """Open or create; CorruptError when it is damaged (a file over 64 MB is checked at use): `salvage` it, then."""
+        try:
+            self._attach()
+        except CorruptError:
+            raise
+        except StorageError:
+            self.close()  # opened on a read-only disk it would stay read-only
+            raise
+
+    def _attach(self) -> None:
         with mapped(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            db.text_factory = lambda text: text.decode(errors="replace")  # the row's check sum tells
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             db.execute("PRAGMA journal_mode = WAL")
             found = "ok"
@@ -162,8 +174,10 @@ class OutboxFile:
         rows: list[Row] = []
         episodes: list[tuple[int, bytes]] = []
         with suppress(sqlite3.Error, StorageError):
-            for values in self._db.execute(f"SELECT {_COLUMNS} FROM message WHERE sent IS NULL ORDER BY n"):
-                rows.append(Row(*values))
+            for *values, crc in self._db.execute(f"SELECT {_COLUMNS}, crc FROM message WHERE sent IS NULL ORDER BY n"):
+                row = Row(*values)
+                if row.crc == crc:
+                    rows.append(row)
         with suppress(sqlite3.Error, StorageError):
             episodes += self._db.execute("SELECT begin, body FROM episode ORDER BY begin")
         return rows, episodes
@@ -181,8 +195,8 @@ class OutboxFile:
             if told:
                 db.execute("DELETE FROM lost")
             db.executemany(
-                f"INSERT INTO message ({_COLUMNS}, size) VALUES (?,?,?,?,?,?,?,?,?)",
-                [(r.n, r.seq, r.topic, r.send, r.keep, r.stamp, r.body, r.after, r.size) for r in rows],
+                f"INSERT INTO message ({_COLUMNS}, size, crc) VALUES (?,?,?,?,?,?,?,?,?,?)",
+                [(r.n, r.seq, r.topic, r.send, r.keep, r.stamp, r.body, r.after, r.size, r.crc) for r in rows],
             )
             totals.waiting += len(rows)
             totals.waiting_bytes += sum(row.size for row in rows)
@@ -227,10 +241,15 @@ class OutboxFile:
         with mapped(self.path):
             return [n for (n,) in self._db.execute(query, (send, above, through, limit))]
 
-    def read(self, n: int) -> Row:
-        """One row."""
+    def read(self, n: int) -> Row | None:
+        """One row; None when its bytes are not what was written: then it is given up."""
         with mapped(self.path):
-            return Row(*self._db.execute(f"SELECT {_COLUMNS} FROM message WHERE n = ?", (n,)).fetchone())
+            *values, crc = self._db.execute(f"SELECT {_COLUMNS}, crc FROM message WHERE n = ?", (n,)).fetchone()
+        row = Row(*values)
+        if row.crc == crc:
+            return row
+        self._give_up(row, "damaged")
+        return None
 
     def state(self, n: int) -> str:
         """What became of a row: waiting · sent · gone."""
@@ -291,6 +310,10 @@ class OutboxFile:
     def drop(self, n: int, reason: str) -> None:
         """Give a waiting row up, accounted as lost."""
         row = self.read(n)
+        if row is not None:
+            self._give_up(row, reason)
+
+    def _give_up(self, row: Row, reason: str) -> None:
         with self._transaction("NORMAL") as (db, totals):
             self._drop(db, totals, row, reason)
 

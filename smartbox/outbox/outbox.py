@@ -118,9 +118,16 @@ class Outbox:
         if known is not None and known > self._seq.last - 20_000:  # else it is an old copy: the counter knows better
             self._seq.open(known)
         self._used = self._seq.last
-        for begin, body in self._file.episodes():
-            event = cloudevent.from_json(body)
-            self._open.setdefault(event.episode, (begin, event))
+        self._remember(self._file.episodes())
+
+    def _remember(self, episodes: Iterable[tuple[int, bytes]]) -> None:
+        for begin, body in episodes:
+            try:
+                event = cloudevent.from_json(body)
+            except ValueError as error:
+                log.error("%s: an open episode is damaged and forgotten: %s", self._file.path, error)
+            else:
+                self._open.setdefault(event.episode, (begin, event))
 
     def _start_anew(self, error: StorageError) -> None:
         """Move the broken file aside, keep what can be read of it, and say so."""
@@ -128,12 +135,8 @@ class Outbox:
         self._file.close()
         aside = self._file.path.with_name(f"outbox-corrupt-{int(self._clock.utc())}.db")
         log.error("%s; it is moved to %s and a new one begun", error, aside.name)
-        saved = [row for row in rows if _readable(row)]
-        self._last_n = max([self._last_n, *(row.n for row in saved)])
-        for begin, body in episodes:
-            with suppress(ValueError):
-                event = cloudevent.from_json(body)
-                self._open.setdefault(event.episode, (begin, event))
+        self._last_n = max([self._last_n, *(row.n for row in rows)])
+        self._remember(episodes)
         self._seq.open()
         through = self._used = self._seq.last
         try:
@@ -141,14 +144,14 @@ class Outbox:
                 with suppress(FileNotFoundError):
                     self._file.path.with_name(f"{self._file.path.name}{end}").rename(f"{aside}{end}")
             self._file.attach()
-            self._file.insert(saved, self._all_episodes(), self._held)
+            self._file.insert(rows, self._all_episodes(), self._held)
         except OSError as failure:
             self._refuse(StorageError(f"{self._file.path}: {failure.strerror}"))
         except StorageError as failure:
             self._refuse(failure)
         if self._degraded is not None:
-            self._memory.add(saved, self._held)
-        report = {"reason": "corrupt", "file": aside.name, "through": through, "saved": len(saved)}
+            self._memory.add(rows, self._held)
+        report = {"reason": "corrupt", "file": aside.name, "through": through, "saved": len(rows)}
         self._to_disk([self._loss(report)]) or self._to_memory([self._loss(report)])
 
     def close(self) -> None:
@@ -262,6 +265,8 @@ class Outbox:
         except StorageError as error:
             self._degraded = reason  # said already
             self._refuse(error)
+            if not isinstance(error, FullError):  # opened while read-only, it stays so
+                self._file.close()
         else:
             log.warning("the disk takes events again; %d from memory are on it", len(rows))
             self._acked.clear()
@@ -365,7 +370,8 @@ class Outbox:
         rows: list[Row] = []
         with self._guard():
             numbers = self._file.waiting(send, above, through, limit + len(skip))
-            rows = [self._file.read(n) for n in numbers if n not in skip]
+            found = [self._file.read(n) for n in numbers if n not in skip]
+            rows = [row for row in found if row is not None]
         rows += [r for r in self._memory.rows.values() if r.send == send and above < r.n <= through and r.n not in skip]
         return [row for row in rows if self._ready(row)][:limit]
 
@@ -456,15 +462,6 @@ class _Plan:
     @property
     def episodes(self) -> Episodes:
         return Episodes(self.bodies, tuple(self.ended))
-
-
-def _readable(row: Row) -> bool:
-    """Whether a row saved from a damaged file is what it was."""
-    if row.seq is None:
-        return row.body.startswith(b"\xff\xd8") and row.body.endswith(b"\xff\xd9")
-    with suppress(ValueError):
-        return cloudevent.from_json(row.body).seq == row.seq
-    return False
 
 
 def _account(losses: Sequence[Loss]) -> dict[str, Any]:

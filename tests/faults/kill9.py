@@ -1,8 +1,8 @@
-"""A box that is killed again and again: `python -m tests.faults.kill9 STATE PORT REPEATS SEED`.
+"""A box that is killed again and again: `python -m tests.faults.kill9 STATE PORT REPEATS SEED LIFE`.
 
 This process imports everything once and has no threads; each life of the box is a fork of it. A life opens the outbox,
-runs a publisher against a real broker and puts events as fast as the disk takes them, noting each id in a side log that
-is fsynced after put returned. It is killed (-9) at a moment drawn uniformly; a shared page then tells where it was.
+runs a publisher against a real broker and puts events nearly as fast as the disk takes them, noting each id in a side log that
+is fsynced after put returned. It is killed (-9) at a moment drawn uniformly from LIFE seconds; a shared page then tells where it was.
 Afterwards one life is left alone until nothing waits. Prints one JSON document.
 """
 
@@ -26,7 +26,6 @@ from smartbox.outbox import Message, Outbox
 from smartbox.publisher import Pace, Publisher
 from tests.link.events import Events
 
-LIFE = 0.35  # s; the kill is uniform in it
 PACE = Pace(spread=0.0, backlog_rate=1e5, first_wait=0.02, longest_wait=0.1)
 JPEG = b"\xff\xd8" + bytes(2000) + b"\xff\xd9"
 
@@ -103,7 +102,7 @@ def put_for_ever(state: Path, outbox: Outbox, events: Events, dice: random.Rando
         outbox.put(event, [], JPEG if event.phase == "begin" and dice.random() < 0.3 else None)
         os.write(log, f"{event.id} {event.phase} {event.episode}\n".encode())
         os.fsync(log)
-        time.sleep(dice.uniform(0, 0.002))
+        time.sleep(dice.uniform(0, 0.001))
 
 
 def born(state: Path, port: int, page: mmap.mmap, seed: int, last: bool = False) -> int:
@@ -129,7 +128,7 @@ def place(page: mmap.mmap) -> str:
     return " + ".join(where) or ("between" if page[CONNECTED] else "connecting")
 
 
-def main(state: Path, port: int, repeats: int, seed: int) -> dict[str, Any]:
+def main(state: Path, port: int, repeats: int, seed: int, life: float) -> dict[str, Any]:
     dice = random.Random(seed)
     state.mkdir(parents=True, exist_ok=True)
     with (state.parent / "page").open("w+b") as file:
@@ -139,7 +138,7 @@ def main(state: Path, port: int, repeats: int, seed: int) -> dict[str, Any]:
     moments = []
     for i in range(repeats):
         pid = born(state, port, page, seed + i)
-        moments.append(dice.uniform(0, LIFE))
+        moments.append(dice.uniform(0, life))
         time.sleep(moments[-1])
         os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
@@ -149,9 +148,10 @@ def main(state: Path, port: int, repeats: int, seed: int) -> dict[str, Any]:
     _, status = os.waitpid(born(state, port, page, seed - 1, last=True), 0)
     if status:
         raise SystemExit(f"the last life failed: status {status}")
-    tenths = Counter(min(9, int(m / LIFE * 10)) for m in moments)
+    tenths = Counter(min(9, int(m / life * 10)) for m in moments)
     return {
         "repeats": repeats,
+        "life_s": life,
         "seed": seed,
         "places": dict(places),
         "in_put": sum(n for name, n in places.items() if "in put" in name),
@@ -161,4 +161,4 @@ def main(state: Path, port: int, repeats: int, seed: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))
+    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))))
