@@ -205,12 +205,16 @@ def read_truth(path: Path) -> list[Truth]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as e:
         raise SmartboxError(f"{path} cannot be read: {e}") from e
-    return [_truth(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()]
+    entries = [_truth(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()]
+    return [entry for entry in entries if entry is not None]
 
 
-def _truth(line: str, where: str) -> Truth:
+def _truth(line: str, where: str) -> Truth | None:
+    """None: what `simulate` says of a single frame."""
     try:
         entry = json.loads(line)
+        if "boxes" in entry:
+            return None
         end, alarm = entry.get("end_s"), entry.get("alarm_s")
         return Truth(
             str(entry["rule"]),

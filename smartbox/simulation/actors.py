@@ -2,11 +2,12 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from math import pi, sin
+from functools import cached_property, lru_cache
+from math import cos, pi, sin
 from typing import Literal
 
 import numpy as np
+from scipy.spatial import ConvexHull
 
 from smartbox.simulation.camera import Vectors
 from smartbox.simulation.compose import Placed
@@ -93,8 +94,7 @@ class Actor:
 
     def _pose(self, part: Move | Stay, time: float) -> Pose:
         if isinstance(part, Move):
-            speed = part.travelled(part.end) / (part.end - part.start)
-            return walking(self.phase + 2 * pi * part.travelled(time) / STRIDE, min(1.4, 0.35 + 0.5 * speed))
+            return self._stride(part, time, 0.0)
         t = time + self.phase
         if part.manner == "work":
             return _working(t)
@@ -104,6 +104,34 @@ class Actor:
             lift = 0.9 + 0.5 * sin(2.1 * t)
             return replace(standing(0.05 * sin(0.9 * t)), shoulders=(0.1, lift), elbows=(0.2, 1.1 + 0.3 * sin(3.3 * t)))
         return standing(0.06 * sin(0.7 * t))
+
+    def corners(self, time: float) -> Vectors | None:
+        """World points (n x 3) whose box is that of the body, within a pixel or two; None where it is not there.
+
+        Steps are rounded to sixteen a cycle and who stays is taken as at the start of it, so that bodies can be kept.
+        """
+        part = self.part(time)
+        if part is None:
+            return None
+        if isinstance(part, Stay):
+            time = part.start
+        state = self.state(time)
+        assert state is not None
+        pose = state.pose
+        if isinstance(part, Move) and pose is not None:
+            pose = self._stride(part, time, pi / 8)
+        turn = np.array(
+            [[cos(state.heading), sin(state.heading), 0], [-sin(state.heading), cos(state.heading), 0], [0, 0, 1]]
+        )
+        points: Vectors = _hull(self.look, pose) @ turn + np.array([state.x, state.y, 0.0])
+        return points
+
+    def _stride(self, part: Move, time: float, step: float) -> Pose:
+        phase = self.phase + 2 * pi * part.travelled(time) / STRIDE
+        speed = part.travelled(part.end) / (part.end - part.start)
+        if step:
+            phase = round(phase / step) % round(2 * pi / step) * step
+        return walking(phase, min(1.4, 0.35 + 0.5 * speed))
 
     def place(self, state: "State") -> Placed:
         """The body in the world."""
@@ -127,13 +155,17 @@ class State:
     pose: Pose | None
 
 
-_meshes: dict[tuple[VehicleLook, bool], Mesh] = {}
-
-
+@lru_cache(maxsize=256)
 def _vehicle(look: VehicleLook, lamps: bool) -> Mesh:
-    if len(_meshes) > 256:
-        _meshes.clear()
-    return _meshes.setdefault((look, lamps), vehicle_mesh(look, lamps))
+    return vehicle_mesh(look, lamps)
+
+
+@lru_cache(maxsize=4096)
+def _hull(look: PersonLook | VehicleLook, pose: Pose | None) -> Vectors:
+    """The corners of the body's convex hull: all that its box depends on."""
+    body = person_mesh(look, pose or Pose()) if isinstance(look, PersonLook) else _vehicle(look, False)
+    corners: Vectors = body.points[ConvexHull(body.points).vertices]
+    return corners
 
 
 def _working(t: float) -> Pose:

@@ -65,11 +65,11 @@ class Film:
 
 def outline(scene: Scene, actor: Actor, time: float) -> Box | None:
     """The box of the whole body at `time`, 0–1, cut at the picture's edges; None: out of sight. Needs no pixels."""
-    state = actor.state(time)
-    if state is None:
+    corners = actor.corners(time)
+    if corners is None:
         return None
     cam = camera(scene)
-    pixels, depth = cam.project(actor.place(state).mesh.points)
+    pixels, depth = cam.project(corners)
     if depth.min() < NEAR:
         return None
     lo, hi = pixels.min(0), pixels.max(0)

@@ -3,6 +3,7 @@ colours, weather, trees and light are the seed's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -50,6 +51,7 @@ class Stage:
     slots: Mapping[str, Polygon] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=32)
 def camera(scene: Scene, width: int = 640, height: int = 360) -> Camera:
     eye, yaw, pitch, fov = _CAMERAS[scene]
     return Camera(width, height, eye, yaw, pitch, fov)

@@ -103,7 +103,7 @@ def _spans(shot: Shot, watch: Watch, actor: Actor, turn: int, duration: float) -
     first, last = actor.plan[0].start, min(actor.plan[-1].end, ROUND, duration - turn * ROUND)
     for i in range(int(first / STEP), int(last / STEP) + 1):
         part = actor.part(i * STEP)
-        still = isinstance(part, Stay) and part.manner in {"sit", "park"}
+        still = isinstance(part, Stay)
         box = resting[id(part)] if still and id(part) in resting else outline(shot.scene, actor, i * STEP)
         if still:
             resting[id(part)] = box
