@@ -21,7 +21,7 @@ class Pump(Generic[T]):
 
     def __init__(self, name: str, clock: Clock, produce: "Callable[[Pump[T]], Iterator[T]]") -> None:
         self._clock, self._produce = clock, produce
-        self._box: queue.Queue[T | Exception | None] = queue.Queue(4)
+        self._box: queue.Queue[T | BaseException | None] = queue.Queue(4)
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._beat = 0.0
@@ -53,7 +53,7 @@ class Pump(Generic[T]):
                     continue
                 if item is None:
                     return
-                if isinstance(item, Exception):
+                if isinstance(item, BaseException):
                     raise item
                 yield item
         finally:
@@ -61,15 +61,12 @@ class Pump(Generic[T]):
             self._thread.join(_GRACE)
 
     def _run(self) -> None:
-        try:
+        with _HandOver(self._put):
             for item in self._produce(self):
                 if not self._put(item):
                     return
-            self._put(None)
-        except Exception as error:  # noqa: BLE001 - not swallowed: raised again where the items are read
-            self._put(error)
 
-    def _put(self, item: T | Exception | None) -> bool:
+    def _put(self, item: T | BaseException | None) -> bool:
         while not self._left.is_set():
             try:
                 self._box.put(item, timeout=_TICK)
@@ -77,3 +74,17 @@ class Pump(Generic[T]):
             except queue.Full:
                 continue
         return False
+
+
+class _HandOver:
+    """Whatever ends the thread, its end or an exception, is handed to the reader, who raises it."""
+
+    def __init__(self, put: Callable[[BaseException | None], object]) -> None:
+        self._put = put
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        self._put(error)
+        return True

@@ -183,3 +183,13 @@ def test_stop_while_the_camera_is_silent(tree: Tree) -> None:
 def test_bad_settings(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Plugin.model_validate(settings)
+
+
+def test_a_mistake_in_the_thread_is_raised_where_frames_are_read(tree: Tree) -> None:
+    tree.plug("video0")
+
+    def opener(node: str) -> UsbCamera:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        next(Plugin(device=0).read("gate", SystemClock(), threading.Event(), opener=opener, dev=tree.root))
