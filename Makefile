@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 CONFIG ?= deploy/demo.yaml
 EXTRAS ?= tflite
 
-# What the tests talk to: a real broker, a real RTSP server, real encoders.
+# What the tests talk to: a real broker, a real RTSP server, real encoders, a browser.
 TEST_PACKAGES := mosquitto mosquitto-clients ffmpeg libfaketime \
 	python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
-	gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad
+	gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad chromium chromium-driver
 
 .PHONY: help run test lint bench faults test-systemd test-arm install uninstall clean
 .DEFAULT_GOAL := help
@@ -33,7 +33,8 @@ lint: $(VENV)/test.stamp ## ruff, its format check, mypy
 bench: $(VENV)/test.stamp ## figures on this machine: backends, tracker, latency, cost per camera
 	scripts/debian-packages $(TEST_PACKAGES)
 	$(BIN)/pip install --quiet --editable '.[bench]'
-	set -e; for part in bench/*.py; do $(BIN)/python "$$part"; done
+	$(BIN)/smartbox bench --bundle lrssd-park
+	set -e; for part in benchmarks/bench_*.py; do $(BIN)/python "$$part"; done
 
 faults: $(VENV)/test.stamp ## the long fault suite: kill -9 a thousand times and its like
 	scripts/debian-packages $(TEST_PACKAGES)

@@ -53,7 +53,7 @@ class NetworkSettings(SourceSettings):
     the loss is known within 10 s."""
 
     hardware: str | None = None
-    """Decode by this device of FFmpeg (vaapi · cuda · qsv · drm …), `vaapi:/dev/dri/renderD128` to name which.
+    """Decode by this device of FFmpeg (cuda · qsv · drm …), `cuda:1` to name which.
     None: by the processor."""
 
     audio: bool = False
