@@ -11,7 +11,7 @@ from smartbox.errors import ConfigError, Problem
 EXAMPLE = (
     "smartbox lab evaluate models/lrssd-park --data detect/val --group vehicle=car,bus,truck --ignore motorcycle --json"
 )
-NEEDS = {"train": "torch", "export": "torch", "teach": "onnxruntime", "simulate": "cv2", "evaluate": "pycocotools"}
+NEEDS = {"train": "torch", "export": "torch", "teach": "cv2", "simulate": "cv2", "evaluate": "pycocotools"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--version", required=True, help="of the bundle")
     export.add_argument("--threshold", type=float, default=0.35, help="score threshold that the box uses")
     export.add_argument("--calibrate", type=int, default=256, metavar="N", help="pictures to find scales on")
+    export.add_argument("--float", action="store_true", help="not quantized, ONNX only: to compare with")
     export.add_argument("--note", default="", help="goes into the manifest's provenance")
-    teach = parts.add_parser("teach", help="boxes of a YOLOX model for classes that a data set does not label")
-    teach.add_argument("model", type=Path, help="yolox_nano.onnx, COCO, 416 pixels")
+    teach = parts.add_parser("teach", help="boxes of another detector for classes that a data set does not label")
+    teach.add_argument("bundle", help="the teacher's; its labels are matched by name")
     teach.add_argument("--data", type=Path, required=True)
     teach.add_argument("-o", "--out", type=Path, required=True, help="npz that a recipe names as `teacher`")
     simulate = parts.add_parser("simulate", help="a YOLO folder of simulated pictures")
@@ -75,10 +76,9 @@ def _export(args: argparse.Namespace) -> dict[str, Any]:
 
     plan = recipe.read(args.recipe)
     net = export.restore(plan, args.checkpoint)
-    pictures, _ = train_detect.gather(plan)
-    fake = export.quantized(net, plan, pictures, args.calibrate)
+    fake = None if args.float else export.quantized(net, plan, train_detect.gather(plan)[0], args.calibrate)
     release = export.Release(args.version, args.threshold, note=args.note)
-    bundle = export.write(args.out, plan, net, fake, pictures, release)
+    bundle = export.write(args.out, plan, net, fake, release)
     return {
         "bundle": str(bundle.path),
         "sha256": bundle.sha256,
@@ -88,9 +88,10 @@ def _export(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _teach(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.bundle import Bundle
     from smartbox.lab import data, teacher
 
-    teacher.write(args.model, args.data, data.classes_of(args.data), args.out)
+    teacher.write(Bundle.open(args.bundle), args.data, data.classes_of(args.data), args.out)
     return {"teacher": str(args.out)}
 
 

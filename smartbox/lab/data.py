@@ -1,29 +1,29 @@
-"""Pictures with boxes for training and scoring: YOLO folders, per-picture `labelled` classes, a teacher's boxes.
+"""Pictures with boxes for training and scoring: YOLO folders, per-picture `labelled` classes.
 
 What is not known to be background is an *ignore* box: there the loss says nothing for that class (-1: any class).
 """
 
 import csv
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from smartbox.geometry import iou_matrix
 from smartbox.types import Floats, Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 ANY = -1
-VEHICLES = ("car", "bus", "truck")
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """image: H x W x 3 BGR; boxes: n x 4 xyxy pixels; classes: n; ignore: m x 4 pixels; ignored: m classes or -1."""
+    """image: H x W x 3 BGR; boxes: n x 4 xyxy pixels; classes: n; ignore: m x 4 pixels; ignored: m classes or -1.
+
+    open: classes whose absence means nothing; complete: at least one class is labelled wherever it occurs.
+    """
 
     name: str
     image: Image
@@ -31,6 +31,8 @@ class Picture:
     classes: NDArray[np.int64]
     ignore: Floats
     ignored: NDArray[np.int64]
+    open: frozenset[int] = frozenset()
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,13 @@ def read_boxes(path: Path, width: int, height: int) -> tuple[Floats, NDArray[np.
     return (xyxy * np.array([width, height] * 2)).astype(np.float32), table[:, 0].astype(np.int64)
 
 
-def load(folder: Path, names: tuple[str, ...], *, teacher: Path | None = None, limit: int = 640) -> list[Picture]:
+def load(folder: Path, names: tuple[str, ...], *, limit: int = 640) -> list[Picture]:
     """Every picture of a training folder in memory, its classes renumbered into `names`, longest side <= `limit`."""
     own = classes_of(folder)
     unknown = sorted(set(own) - set(names))
     if unknown:
         raise ValueError(f"{folder}/classes.txt: {unknown} are not classes of the recipe, which are {list(names)}")
     renumber = np.array([names.index(c) for c in own], np.int64)
-    taught = dict(np.load(teacher)) if teacher else {}
     pictures = []
     for entry in entries(folder):
         image = cv2.imread(str(entry.image))
@@ -91,60 +92,15 @@ def load(folder: Path, names: tuple[str, ...], *, teacher: Path | None = None, l
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         height, width = image.shape[:2]
         boxes, classes = read_boxes(entry.labels, width, height)
-        picture = _plain(entry, np.asarray(image, np.uint8), boxes, renumber[classes], names)
-        pictures.append(teach(picture, taught[entry.name] * scale_row(scale), entry, names) if taught else picture)
+        pictures.append(_picture(entry, np.asarray(image, np.uint8), boxes, renumber[classes], names))
     return pictures
 
 
-def scale_row(scale: float) -> Floats:
-    return np.array([scale, scale, scale, scale, 1, 1], np.float32)
-
-
-def _plain(entry: Entry, image: Image, boxes: Floats, classes: NDArray[np.int64], names: tuple[str, ...]) -> Picture:
-    """Classes that are not labelled in this picture are ignored all over it."""
+def _picture(entry: Entry, image: Image, boxes: Floats, classes: NDArray[np.int64], names: tuple[str, ...]) -> Picture:
+    """Classes that are not labelled in this picture are ignored all over it; all, if none is labelled completely."""
     height, width = image.shape[:2]
-    whole = [[0.0, 0.0, width, height]]
     missing = [] if entry.labelled is None else [i for i, name in enumerate(names) if name not in entry.labelled]
-    ignored = [ANY] if positives_only(entry) else missing
-    ignore = np.array(whole * len(ignored), np.float32).reshape(-1, 4)
-    return Picture(entry.name, image, boxes, classes, ignore, np.array(ignored, np.int64))
-
-
-def positives_only(entry: Entry) -> bool:
-    """Nothing is labelled completely there: boxes say what is, nothing says what is not."""
-    return entry.labelled is not None and not entry.labelled
-
-
-def teach(picture: Picture, taught: Floats, entry: Entry, names: tuple[str, ...]) -> Picture:
-    """Join a teacher's boxes (k x 6: xyxy pixels, score, class of `names`) to the labels.
-
-    Sure boxes of unlabelled classes become labels; unsure ones, and sure ones that contradict the labels, are ignored.
-    """
-    if positives_only(entry) or not len(taught):
-        return replace(
-            picture,
-            ignore=picture.ignore if positives_only(entry) else picture.ignore[:0],
-            ignored=picture.ignored if positives_only(entry) else picture.ignored[:0],
-        )
-    kind = taught[:, 5].astype(np.int64)
-    covered = iou_matrix(taught[:, :4].astype(np.float32), picture.boxes)
-    fresh = (covered.max(1) < 0.5) if len(picture.boxes) else np.ones(len(taught), bool)
-    open_class = np.array([entry.labelled is not None and names[k] not in entry.labelled for k in kind])
-    open_class |= np.array([names[k] == "bicycle" for k in kind])  # no set here labels bicycles
-    sure = fresh & open_class & (taught[:, 4] > 0.45)
-    unsure = fresh & ~sure & (taught[:, 4] > 0.15)
-    vehicles = [names.index(v) for v in VEHICLES if v in names]
-    doubt: list[tuple[Any, int]] = []
-    for box, k in zip(taught[unsure, :4], kind[unsure], strict=True):
-        doubt += [(box, v) for v in (vehicles if k in vehicles else [int(k)])]
-    if picture.name.startswith("cctv_"):  # their buses are called truck
-        truck, bus = names.index("truck"), names.index("bus")
-        doubt += [(box, bus) for box in picture.boxes[picture.classes == truck]]
-    return Picture(
-        picture.name,
-        picture.image,
-        np.concatenate([picture.boxes, taught[sure, :4].astype(np.float32)]),
-        np.concatenate([picture.classes, kind[sure]]),
-        np.array([box for box, _ in doubt], np.float32).reshape(-1, 4),
-        np.array([k for _, k in doubt], np.int64),
-    )
+    complete = len(missing) < len(names)
+    ignored = missing if complete else [ANY]
+    ignore = np.array([[0.0, 0.0, width, height]] * len(ignored), np.float32).reshape(-1, 4)
+    return Picture(entry.name, image, boxes, classes, ignore, np.array(ignored, np.int64), frozenset(missing), complete)

@@ -80,10 +80,10 @@ def evaluate(
 class Detector:
     """Bundle, session and decoder, with the time that pictures took."""
 
-    def __init__(self, bundle: Bundle, backend: str) -> None:
+    def __init__(self, bundle: Bundle, backend: str, floor: float = FLOOR) -> None:
         manifest = bundle.manifest
         self.shipped: Any = decoders.build(manifest)
-        low = manifest.decoder.model_copy(update={"score_threshold": FLOOR, "label_thresholds": {}})
+        low = manifest.decoder.model_copy(update={"score_threshold": floor, "label_thresholds": {}})
         self.decoder = decoders.build(manifest.model_copy(update={"decoder": low}))
         self.spec = manifest.inputs[0]
         self.session: Any = plugins.load("backends", backend)().open(bundle)

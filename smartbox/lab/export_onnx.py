@@ -1,7 +1,8 @@
-"""QuantGraph -> ONNX with QuantizeLinear / DequantizeLinear pairs, which onnxruntime fuses into int8 kernels.
+"""Graph -> ONNX in float, QuantGraph -> ONNX int8 with QuantizeLinear / DequantizeLinear pairs.
 
-Input `image` N x H x W x 3 uint8 BGR; outputs `scores` N x A x C logits, `boxes` N x A x 4 ltrb in strides, float.
-No Relu is written: an unsigned range that begins at zero clips as ReLU does.
+onnxruntime fuses the pairs into int8 kernels. Input `image` N x H x W x 3 uint8 BGR; outputs `scores` N x A x C
+logits, `boxes` N x A x 4 ltrb in strides, float. No Relu is written for int8: an unsigned range that begins at zero
+clips as ReLU does.
 """
 
 from collections.abc import Sequence
@@ -13,14 +14,18 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from smartbox.lab.quantize import QuantGraph, QuantOp
+from smartbox.lab.graph import Graph, Op
+from smartbox.lab.nets.lrssd import STRIDES
+from smartbox.lab.quantize import INPUT_SCALE, INPUT_ZERO, QuantGraph, QuantOp
 
 OPSET = 17
 
 
-class _Writer:
-    def __init__(self, quant: QuantGraph) -> None:
-        self.quant = quant
+class _Float:
+    """Writes operations as they are; what every tensor is between operations, the int8 writer overrides."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}
 
@@ -32,45 +37,34 @@ class _Writer:
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
         return output
 
-    def step(self, name: str) -> tuple[str, str]:
-        """Names of the constants scale and zero point of tensor `name`."""
-        owner, scale = self.quant.graph.shared.get(name, name), self.quant.scale(name)
-        return (
-            self.constant(f"{owner}_scale", np.float32(scale.scale)),  # type: ignore[arg-type]
-            self.constant(f"{owner}_zero", np.uint8(scale.zero)),  # type: ignore[arg-type]
-        )
+    def image(self) -> None:
+        """N x H x W x 3 uint8 -> the graph's input: (pixel - 114) / 64."""
+        planes = self.node("Transpose", ["image"], "planes", perm=[0, 3, 1, 2])
+        pixels = self.node("Cast", [planes], "pixels", to=TensorProto.FLOAT)
+        grey = self.constant("grey", np.array(INPUT_ZERO, np.float32))
+        centred = self.node("Sub", [pixels, grey], "centred")
+        self.node("Mul", [centred, self.constant("unit", np.array(INPUT_SCALE, np.float32))], self.graph.input)
 
-    def real(self, name: str, use: str) -> str:
-        return self.node("DequantizeLinear", [f"{name}_q", *self.step(name)], f"{name}_for_{use}")
+    def real(self, name: str, _use: str) -> str:
+        """The float form of tensor `name`, for one use."""
+        return name
 
-    def stored(self, value: str, name: str) -> str:
-        return self.node("QuantizeLinear", [value, *self.step(name)], f"{name}_q")
+    def keep(self, value: str, op: Op) -> None:
+        """`value` becomes the operation's tensor."""
+        self.node("Relu" if op.relu else "Identity", [value], op.name)
 
-    def conv(self, item: QuantOp) -> str:
-        op = item.op
-        assert item.weight is not None and item.steps is not None and item.bias is not None
-        source = self.quant.scale(op.inputs[0]).scale
-        steps = self.constant(f"{op.name}_w_scale", item.steps)
-        zeros = self.constant(f"{op.name}_w_zero", np.zeros(len(item.steps), np.int8))
-        weight = self.constant(f"{op.name}_w_q", item.weight)
-        bias = self.constant(f"{op.name}_b_q", item.bias)
-        bias_steps = self.constant(f"{op.name}_b_scale", (item.steps.astype(np.float64) * source).astype(np.float32))
-        bias_zeros = self.constant(f"{op.name}_b_zero", np.zeros(len(item.steps), np.int32))
-        inputs = [
-            self.real(op.inputs[0], op.name),
-            self.node("DequantizeLinear", [weight, steps, zeros], f"{op.name}_w", axis=0),
-            self.node("DequantizeLinear", [bias, bias_steps, bias_zeros], f"{op.name}_b", axis=0),
-        ]
-        k = item.weight.shape[-1]
-        return self.node(
-            "Conv", inputs, f"{op.name}_real", kernel_shape=[k, k], strides=[op.stride] * 2, pads=[k // 2] * 4,
-            group=op.groups,
-        )  # fmt: skip
+    def parameters(self, op: Op) -> list[str]:
+        """Names of weight and bias in float."""
+        values = {"w": op.weight.detach().numpy(), "b": op.bias.detach().numpy()}
+        return [self.constant(f"{op.name}_{key}", value) for key, value in values.items()]
 
-    def other(self, item: QuantOp) -> str:
-        op = item.op
+    def compute(self, op: Op) -> str:
         inputs = [self.real(n, f"{op.name}_{i}") for i, n in enumerate(op.inputs)]
         out = f"{op.name}_real"
+        if op.kind == "conv":
+            k = op.weight.shape[-1]
+            shape = {"kernel_shape": [k, k], "strides": [op.stride] * 2, "pads": [k // 2] * 4, "group": op.groups}
+            return self.node("Conv", [*inputs, *self.parameters(op)], out, **shape)
         if op.kind == "add":
             return self.node("Add", inputs, out)
         if op.kind == "concat":
@@ -78,43 +72,78 @@ class _Writer:
         if op.kind == "pool":
             return self.node("MaxPool", inputs, out, kernel_shape=[2, 2], strides=[2, 2])
         twice = self.constant("twice", np.array([1, 1, 2, 2], np.float32))
-        return self.node(
-            "Resize", [*inputs, "", twice], out, mode="nearest", nearest_mode="floor",
-            coordinate_transformation_mode="asymmetric",
-        )  # fmt: skip
+        how = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+        return self.node("Resize", [*inputs, "", twice], out, **how)
 
     def rows(self, name: str, channels: int) -> str:
-        """N x C x H x W quantized -> N x HW x C float."""
+        """N x C x H x W -> N x HW x C float."""
         last = self.node("Transpose", [self.real(name, "output")], f"{name}_last", perm=[0, 2, 3, 1])
         shape = self.constant(f"rows_{channels}", np.array([0, -1, channels], np.int64))
         return self.node("Reshape", [last, shape], f"{name}_rows")
 
+    def save(self, size: int, path: Path) -> None:
+        """Write all of the graph for pictures of size x size, with a free batch."""
+        self.image()
+        for op in self.graph.ops:
+            self.keep(self.compute(op), op)
+        classes = next(len(op.weight) for op in self.graph.ops if op.name == self.graph.outputs[0][0])
+        scores = [self.rows(logits, classes) for logits, _, _ in self.graph.outputs]
+        boxes = [self.node("Add", [self.rows(c, 4), self.rows(r, 4)], f"{r}_sum") for _, c, r in self.graph.outputs]
+        self.node("Concat", scores, "scores", axis=1)
+        self.node("Concat", boxes, "boxes", axis=1)
+        cells = sum((size // stride) ** 2 for stride in STRIDES)
+        info = helper.make_tensor_value_info
+        inputs = [info("image", TensorProto.UINT8, ["N", size, size, 3])]
+        outputs = [
+            info("scores", TensorProto.FLOAT, ["N", cells, classes]),
+            info("boxes", TensorProto.FLOAT, ["N", cells, 4]),
+        ]
+        graph = helper.make_graph(self.nodes, "lrssd", inputs, outputs, list(self.constants.values()))
+        opsets = [helper.make_opsetid("", OPSET)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="smartbox")
+        onnx.checker.check_model(model)
+        path.write_bytes(model.SerializeToString())
 
-def to_onnx(quant: QuantGraph, size: int, path: Path) -> None:
-    """Write `path`: pictures of size x size, free batch."""
-    writer, graph = _Writer(quant), quant.graph
-    writer.node("Transpose", ["image"], f"{graph.input}_q", perm=[0, 3, 1, 2])
-    for item in quant.ops:
-        value = writer.conv(item) if item.op.kind == "conv" else writer.other(item)
-        writer.stored(value, item.op.name)
-    channels = {item.op.name: len(item.weight) for item in quant.ops if item.weight is not None}
-    scores, boxes = [], []
-    for logits, coarse, refine in graph.outputs:
-        scores.append(writer.rows(logits, channels[logits]))
-        boxes.append(writer.node("Add", [writer.rows(coarse, 4), writer.rows(refine, 4)], f"{refine}_sum"))
-    writer.node("Concat", scores, "scores", axis=1)
-    writer.node("Concat", boxes, "boxes", axis=1)
-    cells = sum((size // stride) ** 2 for stride in (8, 16, 32, 64)[: len(scores)])
-    classes = channels[graph.outputs[0][0]]
-    info = helper.make_tensor_value_info
-    model = helper.make_model(
-        helper.make_graph(
-            writer.nodes, "lrssd", [info("image", TensorProto.UINT8, ["N", size, size, 3])],
-            [info("scores", TensorProto.FLOAT, ["N", cells, classes]),
-             info("boxes", TensorProto.FLOAT, ["N", cells, 4])],
-            list(writer.constants.values()),
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="smartbox",
-    )  # fmt: skip
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
+
+class _Int8(_Float):
+    def __init__(self, quant: QuantGraph) -> None:
+        super().__init__(quant.graph)
+        self.quant = quant
+        self.items: dict[str, QuantOp] = {item.op.name: item for item in quant.ops}
+
+    def image(self) -> None:
+        """The pixels are the quantized input already."""
+        self.node("Transpose", ["image"], f"{self.graph.input}_q", perm=[0, 3, 1, 2])
+
+    def step(self, name: str) -> tuple[str, str]:
+        """Names of the constants scale and zero point of tensor `name`."""
+        owner, scale = self.graph.shared.get(name, name), self.quant.scale(name)
+        return (
+            self.constant(f"{owner}_scale", np.array(scale.scale, np.float32)),
+            self.constant(f"{owner}_zero", np.array(scale.zero, np.uint8)),
+        )
+
+    def real(self, name: str, use: str) -> str:
+        return self.node("DequantizeLinear", [f"{name}_q", *self.step(name)], f"{name}_for_{use}")
+
+    def keep(self, value: str, op: Op) -> None:
+        self.node("QuantizeLinear", [value, *self.step(op.name)], f"{op.name}_q")
+
+    def parameters(self, op: Op) -> list[str]:
+        item = self.items[op.name]
+        assert item.weight is not None and item.steps is not None and item.bias is not None
+        source = self.quant.scale(op.inputs[0]).scale
+        bias_steps = (item.steps.astype(np.float64) * source).astype(np.float32)
+        found = []
+        for key, value, steps in (("w", item.weight, item.steps), ("b", item.bias, bias_steps)):
+            name = f"{op.name}_{key}"
+            parts = {"q": value, "scale": steps, "zero": np.zeros(len(steps), value.dtype)}
+            names = [self.constant(f"{name}_{part}", array) for part, array in parts.items()]
+            found.append(self.node("DequantizeLinear", names, name, axis=0))
+        return found
+
+
+def to_onnx(model: QuantGraph | Graph, size: int, path: Path) -> None:
+    """Write `path`: int8 from a QuantGraph, float from a Graph."""
+    writer = _Int8(model) if isinstance(model, QuantGraph) else _Float(model)
+    writer.save(size, path)

@@ -35,6 +35,10 @@ class DataSet(Settings):
     folder: Path
     teacher: Path | None = None
     """npz of a teacher's boxes, as `lab teach` writes it."""
+    open: tuple[str, ...] = ()
+    """Labels that the teacher may add everywhere, because nobody labelled them whatever the table says."""
+    ambiguous: dict[str, tuple[str, str]] = Field(default_factory=dict)
+    """Name prefix -> (label, other label): there a box of the first may be of the second."""
     share: Annotated[float, Field(gt=0)] = 1.0
     """Weight of this folder in the mix, against the other folders."""
     repeat: dict[str, float] = Field(default_factory=dict)

@@ -21,7 +21,8 @@ from smartbox.lab.assign import Targets, cells, losses
 from smartbox.lab.augment import Augment, Example
 from smartbox.lab.data import Picture, load
 from smartbox.lab.nets.lrssd import STRIDES, Lrssd, flatten
-from smartbox.lab.recipe import Recipe, Stage
+from smartbox.lab.pseudo import ambiguous, join
+from smartbox.lab.recipe import DataSet, Recipe, Stage
 
 SAVE_EVERY = 100
 MEAN, DEVIATION = 114.0, 64.0  # the letterbox grey is zero, so a convolution's own padding continues it
@@ -62,13 +63,26 @@ def gather(recipe: Recipe) -> tuple[list[Picture], list[float]]:
     """All pictures, and the weight each is drawn with."""
     pictures, weights = [], []
     for data in recipe.data:
-        found = load(data.folder, recipe.labels, teacher=data.teacher)
-        own = [
-            next((factor for prefix, factor in data.repeat.items() if p.name.startswith(prefix)), 1.0) for p in found
-        ]
+        found = prepare(recipe, data)
+        own = [next((factor for start, factor in data.repeat.items() if p.name.startswith(start)), 1.0) for p in found]
         pictures += found
         weights += [data.share * w / sum(own) for w in own]
     return pictures, weights
+
+
+def prepare(recipe: Recipe, data: DataSet) -> list[Picture]:
+    """The pictures of one data set, with what its teacher and its doubts say."""
+    index = recipe.labels.index
+    found = load(data.folder, recipe.labels)
+    if data.teacher:
+        groups = [tuple(map(index, members)) for members in recipe.groups.values()]
+        rivals = {member: group for group in groups for member in group}
+        always = frozenset(map(index, data.open))
+        with np.load(data.teacher) as taught:
+            found = [join(p, taught[p.name], always, rivals) for p in found]
+    for start, (said, perhaps) in data.ambiguous.items():
+        found = [ambiguous(p, index(said), index(perhaps)) if p.name.startswith(start) else p for p in found]
+    return found
 
 
 class Average:

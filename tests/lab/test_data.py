@@ -8,6 +8,7 @@ import pytest
 
 from smartbox.lab.augment import Augment, flip, mosaic, place, plain
 from smartbox.lab.data import ANY, Picture, classes_of, entries, load, read_boxes
+from smartbox.lab.pseudo import ambiguous, join
 
 NAMES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 
@@ -70,16 +71,29 @@ def test_a_picture_without_a_label_file_has_no_boxes(tmp_path: Path) -> None:
     assert classes.shape == (0,)
 
 
-def test_a_teacher_labels_what_is_open_and_casts_doubt_on_the_rest(folder: Path, tmp_path: Path) -> None:
+def test_a_teacher_labels_what_is_open_and_casts_doubt_on_the_rest(folder: Path) -> None:
     sure_car, unsure_bus = [10, 10, 40, 40, 0.9, 2], [100, 10, 140, 40, 0.2, 4]
     stray_person, labelled_again = [150, 10, 180, 90, 0.8, 0], [40, 25, 60, 75, 0.9, 0]
-    rows = np.array([sure_car, unsure_bus, stray_person, labelled_again], np.float32)
-    np.savez(tmp_path / "t.npz", full=rows[:0], people=rows, some=rows)
-    _, people, some = load(folder, NAMES, teacher=tmp_path / "t.npz")
-    assert people.classes.tolist() == [0, 2]  # the label, and the teacher's car
-    doubts = sorted(zip(people.ignored.tolist(), people.ignore[:, 0].tolist(), strict=True))
+    pixels = np.array([sure_car, unsure_bus, stray_person, labelled_again], np.float32)
+    taught = pixels / np.array([200, 100, 200, 100, 1, 1], np.float32)
+    _, people, some = load(folder, NAMES)
+    rivals = {k: (2, 4, 5) for k in (2, 4, 5)}
+    joined = join(people, taught, frozenset(), rivals)
+    assert joined.classes.tolist() == [0, 2]  # the label, and the teacher's car
+    doubts = sorted(zip(joined.ignored.tolist(), joined.ignore[:, 0].round().tolist(), strict=True))
     assert doubts == [(0, 150.0), (2, 100.0), (4, 100.0), (5, 100.0)]
-    assert some.ignored.tolist() == [ANY]  # a teacher cannot complete what is incomplete
+    assert join(some, taught, frozenset(), rivals) is some  # a teacher cannot complete what is incomplete
+
+
+def test_a_teacher_who_saw_nothing_makes_open_classes_background(folder: Path) -> None:
+    people = load(folder, NAMES)[1]
+    assert len(join(people, np.zeros((0, 6), np.float32), frozenset(), {}).ignore) == 0
+
+
+def test_a_label_that_may_mean_another_is_no_verdict_on_that(folder: Path) -> None:
+    full = ambiguous(load(folder, NAMES)[0], 2, 4)
+    assert full.ignored.tolist() == [4]
+    np.testing.assert_allclose(full.ignore, full.boxes)
 
 
 def one(boxes: list[list[float]]) -> Picture:
