@@ -68,11 +68,11 @@ class JournalFields(logging.Handler):
                 LOGGER=record.name,
                 THREAD_NAME=record.threadName or "",
                 CODE_FILE=record.pathname,
-                CODE_LINE=str(record.lineno),
+                CODE_LINE=record.lineno,
                 CODE_FUNC=record.funcName or "",
                 **fields(record),
             )
-        except OSError:
+        except (OSError, ValueError, TypeError):  # a bad log line is no reason to stop watching
             self.handleError(record)
 
 

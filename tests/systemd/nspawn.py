@@ -12,6 +12,8 @@ PACKAGES = (
     *("python3", "python3-venv", "python3-dev", "gcc", "libc6-dev", "pkg-config", "libsystemd-dev"),
 )
 
+MEMORY = Path("/sys/fs/cgroup/memory") if Path("/sys/fs/cgroup/memory").is_dir() else Path("/sys/fs/cgroup")
+
 
 class Machine:
     """Runs commands inside by entering the namespaces of its PID 1."""
@@ -19,6 +21,7 @@ class Machine:
     def __init__(self, root: Path, leader: int) -> None:
         self.root = root
         self.leader = leader
+        self._cursor = ""
 
     def run(self, command: str, timeout: float = 60, check: bool = True) -> str:
         """A shell line inside, as root; its standard output. With `check` it must succeed."""
@@ -40,9 +43,13 @@ class Machine:
         lines = self.run(f"systemctl show {wanted} {unit}").splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line)
 
+    def mark(self) -> None:
+        """The journal begins here."""
+        self._cursor = self.run("journalctl -b --show-cursor -n0 | sed -n 's/^-- cursor: //p'").strip()
+
     def journal(self, *arguments: str) -> str:
-        """The unit's journal of this boot."""
-        return self.run(f"journalctl -u smartbox -b --no-pager -o cat {shlex.join(arguments)}")
+        """The unit's journal since the mark."""
+        return self.run(f"journalctl -u smartbox --after-cursor={self._cursor!r} -o cat {shlex.join(arguments)}")
 
     def main_pid(self) -> int:
         """The service's process, as the machine numbers it."""
@@ -57,9 +64,37 @@ class Machine:
             time.sleep(0.2)
         return time.monotonic() - began
 
+    @contextlib.contextmanager
+    def memory_limit(self, pid: int, size: int) -> Iterator[None]:
+        """A process of the machine gets a memory cgroup of its own on the host; what it takes from now on counts."""
+        group = MEMORY / f"smartbox-test-{pid}"
+        group.mkdir()
+        try:
+            limit = "memory.limit_in_bytes" if (group / "memory.limit_in_bytes").exists() else "memory.max"
+            (group / limit).write_text(str(size))
+            (group / "cgroup.procs").write_text(str(self.host_pid(pid)))
+            yield
+        finally:
+            for left in (group / "cgroup.procs").read_text().split():
+                (MEMORY / "cgroup.procs").write_text(left)
+            group.rmdir()
+
+    def host_pid(self, pid: int) -> int:
+        """What the host calls a process of the machine: same PID namespace as its PID 1, that number inside."""
+        space = Path(f"/proc/{self.leader}/ns/pid").readlink()
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, IndexError):
+                if entry.name.isdecimal() and (entry / "ns/pid").readlink() == space:
+                    numbers = (entry / "status").read_text().split("NSpid:")[1].split("\n")[0].split()
+                    if numbers[-1] == str(pid):
+                        return int(entry.name)
+        raise AssertionError(f"no process {pid} on the machine")
+
     def state(self) -> str:
         """What a person would look at first."""
-        done = self.try_run("systemctl status smartbox --no-pager -n0; journalctl -u smartbox --no-pager -n60 -o short")
+        done = self.try_run(
+            "systemctl status smartbox --no-pager -n0; journalctl -u smartbox --no-pager -n60 -o short-precise"
+        )
         return done.stdout
 
 

@@ -1,34 +1,51 @@
-"""A third party's backend that hangs once, in native code, when told to: what a driver's bug looks like.
+"""A third party's backend that goes wrong once, when told to: what a driver's bug looks like.
 
-It is onnxruntime until `trigger` exists. That file is deleted first, so that the next process does not hang again.
+It is onnxruntime until `trigger` exists. That file is deleted first, so that the next process is well again.
 """
 
 import ctypes
 from pathlib import Path
+from typing import Literal
 
 from smartbox.backends import onnxruntime
 from smartbox.backends._base import Session
 from smartbox.bundle import Bundle
 
+LEAK = 4_000_000_000
+PIECE = 4_000_000
+
 
 class Plugin(onnxruntime.Plugin):
     trigger: Path
-    """The file whose appearance makes the next run hang."""
-    hold_gil: bool = False
-    """Keep Python's lock as well: then not even the main thread moves."""
+    """The file whose appearance makes the next run go wrong."""
+    how: Literal["hang", "hang-with-lock", "leak"] = "hang"
+    """hang: a native call never returns; with-lock: it keeps Python's lock, so that no thread moves; leak: memory."""
 
     def open(self, bundle: Bundle) -> Session:
-        return hanging(super().open(bundle), self)
+        return faulty(super().open(bundle), self)
 
 
-def hanging(session: Session, settings: Plugin) -> Session:
+def faulty(session: Session, settings: Plugin) -> Session:
     run = session._run
 
-    def hang_once(inputs):
+    def once(inputs):
         if settings.trigger.exists():
             settings.trigger.unlink()
-            (ctypes.PyDLL if settings.hold_gil else ctypes.CDLL)(None).sleep(3600)
+            GOES_WRONG[settings.how]()
         return run(inputs)
 
-    session._run = hang_once
+    session._run = once
     return session
+
+
+def leak() -> None:
+    kept = []
+    while len(kept) * PIECE < LEAK:
+        kept.append(b"x" * PIECE)
+
+
+GOES_WRONG = {
+    "hang": lambda: ctypes.CDLL(None).sleep(3600),
+    "hang-with-lock": lambda: ctypes.PyDLL(None).sleep(3600),
+    "leak": leak,
+}
