@@ -116,7 +116,7 @@ class Tracker:
         self._forget_gap(time, step)
         self._predict(step)
         xyxy, score, group, labels = self._sorted(detections)
-        row, det = self._associate(xyxy, score, group, step)
+        row, det = self._associate(time, xyxy, score, group, step)
         self._hit(time, row, det, xyxy, score, labels)
         missed = np.ones(len(self._rows), bool)
         missed[row] = False
@@ -124,7 +124,7 @@ class Tracker:
         new = score >= self.settings.high
         new[det] = False
         self._begin(time, xyxy[new], score[new], group[new], [name for name, n in zip(labels, new, strict=True) if n])
-        self._hide_or_cover(time)
+        self._cover(time)
         return self._listing(time, inferred=True)
 
     def carry(self, time: float) -> tuple[Track, ...]:
@@ -177,26 +177,34 @@ class Tracker:
     def _group(self, label: str) -> int:
         return self._groups.setdefault(self.settings.groups.get(label, label), len(self._groups))
 
-    def _associate(self, xyxy: Floats, score: Floats, group: NDArray[np.int64], step: float) -> tuple[Index, Index]:
-        """Pairs (row, detection): sure ones by overlap, faint ones by overlap, sure ones by distance."""
+    def _associate(
+        self, time: float, xyxy: Floats, score: Floats, group: NDArray[np.int64], step: float
+    ) -> tuple[Index, Index]:
+        """Pairs (row, detection): sure ones by overlap, faint ones by overlap, sure ones by distance.
+
+        First for what was found a moment ago, then for what is only remembered: who comes to stand where another
+        one stood has a track of his own and keeps it.
+        """
         rows = self._rows
         same = rows["group"][:, None] == group
         overlap = iou_matrix(boxes(rows["pos"]).astype(np.float32), xyxy) * same
         overlap *= np.where(rows["confirmed"], 1.0, 0.8)[:, None]  # an object that is known goes first
         high = score >= self.settings.high
-        pairs: list[tuple[Index, Index]] = []
+        live = np.isnan(rows["missed_since"]) | (time - rows["missed_since"] < self.settings.coast)
         free_row, free_det = np.ones(len(rows), bool), np.ones(len(score), bool)
-        for near, least, dets, tracks in (
-            (False, 0.2, high, free_row),
-            (False, 0.35, ~high, rows["confirmed"]),
-            (True, 1e-6, high, free_row),
-        ):
-            r, d = np.flatnonzero(free_row & tracks), np.flatnonzero(free_det & dets)
-            if len(r) and len(d):
-                likeness = self._closeness(r, xyxy[d], step) * same[np.ix_(r, d)] if near else overlap[np.ix_(r, d)]
-                i, j = assign(likeness, least)
-                free_row[r[i]] = free_det[d[j]] = False
-                pairs.append((r[i], d[j]))
+        pairs: list[tuple[Index, Index]] = []
+        for tracks in (live, ~live):
+            for near, least, some, dets in (
+                (False, 0.2, tracks, high),
+                (False, 0.35, tracks & rows["confirmed"], ~high),
+                (True, 1e-6, tracks, high),
+            ):
+                r, d = np.flatnonzero(free_row & some), np.flatnonzero(free_det & dets)
+                if len(r) and len(d):
+                    likeness = self._closeness(r, xyxy[d], step) * same[np.ix_(r, d)] if near else overlap[np.ix_(r, d)]
+                    i, j = assign(likeness, least)
+                    free_row[r[i]] = free_det[d[j]] = False
+                    pairs.append((r[i], d[j]))
         if not pairs:
             return np.zeros(0, np.intp), np.zeros(0, np.intp)
         return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
@@ -298,18 +306,24 @@ class Tracker:
         for track, label, s in zip(rows["id"].tolist(), labels, rows["score"].tolist(), strict=True):
             self._votes[track] = {label: s}
 
-    def _hide_or_cover(self, time: float) -> None:
-        """A standing object behind something that is seen now is still there, as far as anybody can tell."""
+    def _cover(self, time: float) -> None:
+        """A standing object that is still listed stays so while something that is seen stands in front of it.
+
+        Not when that is its like in the very same place: then one took the other's.
+        """
         rows = self._rows
         seen = np.isnan(rows["missed_since"])
-        hidden = self._standing() & ~seen & rows["confirmed"]
+        hidden = self._standing() & ~seen & rows["confirmed"] & (rows["shown_until"] > time)
         if not hidden.any() or not seen.any():
             return
         behind, front = boxes(rows["pos"][hidden]), boxes(rows["pos"][seen])
         lo = np.maximum(behind[:, None, :2], front[None, :, :2])
         hi = np.minimum(behind[:, None, 2:], front[None, :, 2:])
         share = np.clip(hi - lo, 0, None).prod(-1) / rows["pos"][hidden, 2:].prod(1)[:, None]
-        until = np.where(share.max(1) >= 0.3, time + self.settings.coast_standing, GONE)
+        alike = rows["group"][hidden][:, None] == rows["group"][seen]
+        instead = alike & (iou_matrix(behind.astype(np.float32), front.astype(np.float32)) > 0.6)
+        covered = ((share >= 0.3) & ~instead).any(1)
+        until = np.where(covered, time + self.settings.coast_standing, GONE)
         rows["shown_until"][hidden] = np.maximum(rows["shown_until"][hidden], until)
 
     def _listing(self, time: float, inferred: bool) -> tuple[Track, ...]:

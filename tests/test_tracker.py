@@ -156,6 +156,18 @@ def test_a_person_who_leaves_and_one_who_comes_are_two() -> None:
     assert len(ids(follow(Tracker(), 5, 12.0, world))) == 2
 
 
+@pytest.mark.parametrize("fps", [2, 5, 10])
+def test_who_comes_to_stand_where_another_stood_is_another(fps: float) -> None:
+    """The first one is missed while he leaves; the second walks in and stops in the same place."""
+
+    def world(t: float) -> list[Seen]:
+        return [person(0.5)] if t < 10 else [person(max(0.5, 1.0 - 0.15 * (t - 15)))] if t > 15 else []
+
+    scenes = follow(Tracker(), fps, 25.0, world)
+    assert len(ids(scenes)) == 2
+    assert scenes[-1][1][0].first_seen > 14
+
+
 # --- labels and scores
 
 
