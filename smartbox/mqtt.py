@@ -177,6 +177,23 @@ class Received:
     retained: bool
 
 
+class _Client(paho.Client):
+    """paho's, which forgets to close the socket when TLS fails."""
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        context = self._ssl_context
+        if context is None:
+            raise LinkError("TLS without certificates to check it by")
+        sock = context.wrap_socket(tcp_sock, server_hostname=self._host, do_handshake_on_connect=False)
+        try:
+            sock.settimeout(self.connect_timeout)
+            sock.do_handshake()
+        except OSError:  # ssl.SSLError is one
+            sock.close()
+            raise
+        return sock
+
+
 class Mqtt:
     """One connection, used once: connect, then poll until LinkError, then forget it. One thread at a time.
 
@@ -201,7 +218,7 @@ class Mqtt:
     def connect(self) -> None:
         """TCP, TLS, CONNECT, CONNACK. LinkError says which of them failed; there is no second way in."""
         settings = self._settings
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             self._client_id,
             protocol=settings.protocol,  # type: ignore[arg-type]

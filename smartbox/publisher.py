@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _TICK = 0.5  # s between heartbeats, at most
 _TEND_EVERY = 5.0
-_REFUSED_AGAIN = 30.0
+_REFUSED_AGAIN = 60.0
 _CONFLICT_EVERY = 3600.0
 _SHORT = 4  # accepted connections in a row that did not hold
 
@@ -110,10 +110,10 @@ class Publisher:
         self._sent = self._no_subscriber = self._failed = 0
         self._in_flight: dict[int, _Flying] = {}
         self._reason = ""
-        self._tend_at = self._health_at = self._refused_at = 0.0
+        self._tend_at = self._health_at = 0.0
         self._conflict_at = float("-inf")
         self._accepted = self._short = 0  # connections; short ones in a row
-        self._refused: set[str] = set()
+        self._refused: dict[str, float] = {}  # retained topic -> when to try again
         outbox.listen(self._wake)
 
     def set_state(self, state: str) -> None:
@@ -154,14 +154,15 @@ class Publisher:
         failures = 0
         try:
             while not stop.is_set():
-                began, sessions = self._clock.monotonic(), self._accepted
+                began, accepted, failed = self._clock.monotonic(), self._accepted, self._failed
                 try:
                     self._serve(listening, stop)
                 except LinkError as error:
                     steady = self._clock.monotonic() - began > self._pace.steady
                     failures = 0 if steady else failures + 1
                     self._say(error)
-                    self._suspect(error, self._accepted > sessions, steady)
+                    short = self._accepted > accepted and self._failed == failed and not steady
+                    self._suspect(error, short)
                 longest = min(self._pace.longest_wait, self._pace.first_wait * 2 ** min(failures, 20) / 2)
                 self._pause(self._random.uniform(0, longest), stop)
         finally:
@@ -173,9 +174,12 @@ class Publisher:
             log.warning("%s", error)
         self._reason = str(error)
 
-    def _suspect(self, error: LinkError, accepted: bool, steady: bool) -> None:
-        """Another client with our id throws us out as often as we come; older brokers do not say so."""
-        self._short = self._short + 1 if accepted and not steady else 0
+    def _suspect(self, error: LinkError, short: bool) -> None:
+        """Another client with our id throws us out as often as we come; older brokers do not say so.
+
+        short: we were let in, nothing was refused, and yet it did not hold.
+        """
+        self._short = self._short + 1 if short else 0
         certain = error.code == SESSION_TAKEN_OVER
         now = self._clock.monotonic()
         if (certain or self._short >= _SHORT) and now - self._conflict_at > _CONFLICT_EVERY:
@@ -236,7 +240,6 @@ class Publisher:
         """Who we are, before anything else; what is retained follows in the same order on every connection."""
         self.retained.set("state", self._state_document())
         self.tell_birth()
-        self._refused.clear()
         self._outbox_version = -1
         self._refresh_active()
         for pair in self._pairs:
@@ -260,8 +263,10 @@ class Publisher:
             backlog.took(len(messages))
             wait = backlog.wait()
         self._send_health(link)
-        link.poll(min(_TICK, max(wait, 0.0)) if self._room(link) else _TICK, bell)
-        self._book(link)
+        try:
+            link.poll(min(_TICK, max(wait, 0.0)) if self._room(link) else _TICK, bell)
+        finally:
+            self._book(link)  # some brokers hang up after a refusal: it still counts
         self._tend(connected=True)
 
     def _room(self, link: Mqtt) -> int:
@@ -272,6 +277,8 @@ class Publisher:
     def _send_retained(self, link: Mqtt) -> None:
         while self._room(link) > 0 and (item := self.retained.next()) is not None:
             topic, document = item
+            if topic in self._refused:
+                continue
             payload = b"" if document is None else _dump(document)
             mid = link.publish(self._topic(topic), payload, retain=True, content_type="application/json")
             self._in_flight[mid] = _Flying(self._clock.monotonic(), topic, None)
@@ -340,10 +347,9 @@ class Publisher:
         now = self._clock.monotonic()
         if any(now - flying.since > self._pace.puback_timeout for flying in self._in_flight.values()):
             raise LinkError(f"no PUBACK within {self._pace.puback_timeout:g} s")
-        if self._refused and now >= self._refused_at:
-            for topic in self._refused:
-                self.retained.again(topic)
-            self._refused.clear()
+        for topic in [topic for topic, due in self._refused.items() if now >= due]:
+            del self._refused[topic]
+            self.retained.again(topic)
 
     def _on_refusal(self, flying: "_Flying", ack: Ack) -> None:
         self._failed += 1
@@ -352,8 +358,7 @@ class Publisher:
         if flying.n is not None:
             self._outbox.fail(flying.n, reason)
         else:
-            self._refused.add(flying.topic)
-            self._refused_at = self._clock.monotonic() + _REFUSED_AGAIN
+            self._refused[flying.topic] = self._clock.monotonic() + _REFUSED_AGAIN
 
     def _tend(self, connected: bool) -> None:
         if self._clock.monotonic() >= self._tend_at:

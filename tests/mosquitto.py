@@ -87,7 +87,9 @@ class Mosquitto:
 class Consumer:
     """A subscriber with a persistent session: what was published while it was away comes later."""
 
-    def __init__(self, port: int, name: str = "consumer", topic: str = "smartbox/#") -> None:
+    def __init__(
+        self, port: int, name: str = "consumer", topic: str = "smartbox/#", login: tuple[str, str] | None = None
+    ) -> None:
         self.messages: list[paho.MQTTMessage] = []
         self.subscribed = threading.Event()
         self._topic = topic
@@ -96,6 +98,8 @@ class Consumer:
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self.subscribed.set()
         self._client.on_message = lambda _client, _userdata, message: self.messages.append(message)
+        if login:
+            self._client.username_pw_set(*login)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         assert self.subscribed.wait(DEADLINE)

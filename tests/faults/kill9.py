@@ -1,9 +1,9 @@
 """A box that is killed again and again: `python -m tests.faults.kill9 STATE PORT REPEATS SEED LIFE`.
 
 This process imports everything once and has no threads; each life of the box is a fork of it. A life opens the outbox,
-runs a publisher against a real broker and puts events nearly as fast as the disk takes them, noting each id in a side log that
-is fsynced after put returned. It is killed (-9) at a moment drawn uniformly from LIFE seconds; a shared page then tells where it was.
-Afterwards one life is left alone until nothing waits. Prints one JSON document.
+runs a publisher against a real broker and puts events nearly as fast as the disk takes them, noting each id in a side
+log that is fsynced after put returned. It is killed (-9) at a moment drawn uniformly from LIFE seconds; a shared page
+then tells where it was. Afterwards one life is left alone until nothing waits. Prints one JSON document.
 """
 
 import json

@@ -101,9 +101,8 @@ def check_order(consumer: Consumer) -> None:
 
 
 def table(figures: dict[str, Any]) -> str:
-    lines = [
-        f"kill -9, {figures['repeats']} times, uniform in time in {figures['life_s']} s (by tenths: {figures['moments']})"
-    ]
+    moments = " ".join(map(str, figures["moments"]))
+    lines = [f"kill -9, {figures['repeats']} times, uniform in {figures['life_s']} s (by tenths: {moments})"]
     lines += [f"  {name:20} {count:5}" for name, count in sorted(figures["places"].items())]
     lines += [f"  {key:20} {figures[key]:5}" for key in ("in_put", "in_flight", "noted", "duplicates", "lost")]
     return "\n".join(lines)
