@@ -4,9 +4,9 @@
 
 The whole road: RTSP camera (H.264, 720p25) -> smartbox run -> mosquitto -> a subscriber on the same machine. The rule
 is intrusion with dwell 0 in many narrow zones, so that whoever walks begins an episode every few steps. Capture is what
-the box says it is (the frame's RTP timestamp on the box's clock, least delayed arrivals): the constant delay of a camera
-and its network is not in it. Who steps into a zone between two analysed frames waits up to one frame interval more.
-Writing the evidence and the outbox to the disk is part of it.
+the box says it is (the frame's RTP timestamp on its clock, by the least delayed arrivals): the constant delay of a
+camera and its network is not in it. Who steps into a zone between two analysed frames waits up to one frame interval
+more. Writing the evidence and the outbox to the disk is part of it.
 """
 
 import argparse

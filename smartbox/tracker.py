@@ -6,7 +6,6 @@ in one structured array; docs/design/tracking.md says what is promised and why.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,37 +13,14 @@ from scipy.optimize import linear_sum_assignment
 
 from smartbox.geometry import iou_matrix
 from smartbox.settings import Duration, Settings
+from smartbox.tracks import MEASURED, RECORD, Rows, anchors, boxes, centres, correct, note_movement, predict, units
 from smartbox.types import Detections, Floats, Track
 
-ASPECT = 16 / 9  # width : height of a usual picture; only the units of gates depend on it
 GONE = -np.inf
 WATCHED = np.inf
 
-Rows = NDArray[Any]  # of RECORD
 Index = NDArray[np.intp]
 Flags = NDArray[np.bool_]
-
-RECORD = np.dtype(
-    [
-        ("id", "i8"),
-        ("group", "i8"),
-        ("confirmed", "?"),
-        ("hits", "i8"),
-        ("score", "f8"),
-        ("pos", "f8", 4),  # centre x, y, width, height: the filter's estimate
-        ("vel", "f8", 2),  # of the centre, per second
-        ("cov", "f8", 3),  # of place, place with speed, speed; in units of the longer side, the same for all axes
-        ("first_seen", "f8"),
-        ("last_seen", "f8"),
-        ("missed_since", "f8"),  # first inference that did not find it; nan while it is found
-        ("shown_until", "f8"),  # listed until then although not found; WATCHED while it is found
-        ("rest", "f8", 4),  # xyxy where it last came to rest
-        ("away_since", "f8"),  # it has been off `rest` since then; nan while at rest
-        ("moved_at", "f8"),
-        ("anchor", "f8", 2),  # bottom centre when last found
-        ("told", "f8", 2),  # the anchor that the last listing ended with
-    ]
-)
 
 
 class TrackerSettings(Settings):
@@ -114,7 +90,7 @@ class Tracker:
             step = 0.0
         self._time = time
         self._forget_gap(time, step)
-        self._predict(step)
+        predict(self._rows, ~self._standing(), step)
         xyxy, score, group, labels = self._sorted(detections)
         row, det = self._associate(time, xyxy, score, group, step)
         self._hit(time, row, det, xyxy, score, labels)
@@ -143,20 +119,6 @@ class Tracker:
             rows["missed_since"] = np.where(np.isnan(rows["missed_since"]), rows["last_seen"], rows["missed_since"])
             rows["shown_until"] = GONE
             self._keep(self._standing() & (time - rows["last_seen"] <= self.settings.lost_standing))
-
-    def _predict(self, step: float) -> None:
-        """Kalman prediction with constant velocity; a standing object stays, a lost one slows down."""
-        rows = self._rows
-        lost = ~np.isnan(rows["missed_since"])
-        rows["vel"][lost] *= np.exp(-step / 1.5)
-        moving = ~self._standing()
-        rows["pos"][moving, :2] += rows["vel"][moving] * step
-        place, mixed, speed = rows["cov"].T
-        q = 1.0  # (longer sides)^2 / s^3: a walker turns round, a car brakes, within about a second
-        place = place + 2 * step * mixed + step**2 * speed + q * step**3 / 3
-        mixed = mixed + step * speed + q * step**2 / 2
-        known = np.minimum(1, 4 / place)  # what was lost long ago is somewhere in the picture, not further away
-        rows["cov"] = np.stack([place, mixed, speed + q * step], 1) * known[:, None]
 
     def _sorted(self, detections: Detections) -> tuple[Floats, Floats, NDArray[np.int64], list[str]]:
         """Usable detections, best first, in an order that does not depend on theirs; doubles within a group gone."""
@@ -226,42 +188,17 @@ class Tracker:
         """Kalman correction and book-keeping of the rows that were found."""
         rows, settings = self._rows[row], self.settings
         found = score[det].astype(float)
-        place, mixed, speed = rows["cov"].T
-        noise = np.where(found >= settings.high, MEASURED, 4 * MEASURED)
-        gain, gain_speed = place / (place + noise), mixed / (place + noise)
-        wrong = centres(xyxy[det]) - rows["pos"]
-        rows["pos"] += gain[:, None] * wrong
-        rows["vel"] += gain_speed[:, None] * wrong[:, :2]
-        rows["cov"] = np.stack([(1 - gain) * place, (1 - gain) * mixed, speed - gain_speed * mixed], 1)
+        correct(rows, xyxy[det], np.where(found >= settings.high, MEASURED, 4 * MEASURED))
         rows["hits"] += 1
         fading = 1 - np.exp(-(time - rows["last_seen"]) / 2.0)
         rows["score"] += np.maximum(1 / rows["hits"], fading) * (found - rows["score"])
         rows["confirmed"] |= (time - rows["first_seen"] >= settings.confirm) | (found >= settings.sure)
-        self._move(time, rows)
+        note_movement(rows, time, settings.move_ratio, settings.confirm)
         rows["last_seen"], rows["missed_since"], rows["shown_until"] = time, np.nan, WATCHED
         rows["anchor"] = anchors(rows["pos"])
         self._rows[row] = rows
         for i, d, s in zip(rows["id"].tolist(), det.tolist(), found.tolist(), strict=True):
             self._vote(i, labels[d], s)
-
-    def _move(self, time: float, rows: Rows) -> None:
-        """Note which rows really moved: two opposite edges went the same way, or all outward or inward, and stayed so.
-
-        A passer-by who hides part of an object moves one edge only, and jitter does not last.
-        """
-        now = boxes(rows["pos"])
-        unit = units(rows["pos"])
-        shift = (now - rows["rest"]).reshape(-1, 2, 2) / unit[:, None]  # row, edge (low, high), axis
-        same_way = (shift.prod(1) > 0) * np.abs(shift).min(1)
-        scale = rows["pos"][:, 2:] / (rows["rest"][:, 2:] - rows["rest"][:, :2])
-        nearer = (scale > 1.35).all(1) | (scale < 1 / 1.35).all(1)
-        off = (same_way.max(1) > self.settings.move_ratio) | nearer
-        since = np.where(np.isnan(rows["away_since"]), time, rows["away_since"])
-        moved = off & (time - since >= self.settings.confirm)
-        rows["away_since"] = np.where(off & ~moved, since, np.nan)
-        rows["moved_at"] = np.where(moved, time, rows["moved_at"])
-        drift = 1 - np.exp(-(time - rows["last_seen"]) / 60)  # a camera that sags over hours moves nothing
-        rows["rest"] += np.where(moved, 1.0, np.where(off, 0.0, drift))[:, None] * (now - rows["rest"])
 
     def _vote(self, track: int, label: str, score: float) -> None:
         """The label of a track is the one with most score so far; old votes fade, so that it can learn better."""
@@ -351,35 +288,8 @@ class Tracker:
         return max(votes, key=lambda label: (votes[label], label))
 
 
-MEASURED = 0.04**2  # variance of a detection's edges, in units of the longer side
-
-
 def assign(likeness: Floats, least: float) -> tuple[Index, Index]:
     """The one-to-one pairs of greatest total likeness, without those below `least`."""
     row, col = linear_sum_assignment(np.where(likeness >= least, likeness, 0.0), maximize=True)
     good = likeness[row, col] >= least
     return row[good], col[good]
-
-
-def centres(xyxy: Any) -> NDArray[np.float64]:
-    """xyxy -> centre x, y, width, height."""
-    low, high = np.asarray(xyxy[:, :2], float), np.asarray(xyxy[:, 2:], float)
-    return np.concatenate([(low + high) / 2, high - low], 1)
-
-
-def boxes(pos: Any) -> NDArray[np.float64]:
-    """Centre x, y, width, height -> xyxy."""
-    half = pos[:, 2:] / 2
-    return np.concatenate([pos[:, :2] - half, pos[:, :2] + half], 1)
-
-
-def anchors(pos: Any) -> NDArray[np.float64]:
-    """Bottom centre, inside the picture."""
-    bottom: NDArray[np.float64] = np.stack([pos[:, 0], pos[:, 1] + pos[:, 3] / 2], 1)
-    return bottom.clip(0, 1)
-
-
-def units(pos: Any) -> NDArray[np.float64]:
-    """The longer side of each box as seen, in the units of x and of y: n x 2."""
-    longer = np.maximum(pos[:, 2] * ASPECT, pos[:, 3])
-    return np.stack([longer / ASPECT, longer], 1)
