@@ -19,9 +19,11 @@ class Notifier:
         # "@name" is Linux' abstract namespace, whose addresses begin with a zero byte.
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self.watchdog_s = watchdog_interval(environ)
+        self._reloading = False
 
     def ready(self, status: str = "") -> None:
         """Start-up is finished, or a reload is."""
+        self._reloading = False
         self._send("READY=1", *_status(status))
 
     def status(self, status: str) -> None:
@@ -33,12 +35,14 @@ class Notifier:
         self._send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """A reload has begun; `ready` ends it."""
+        """A reload has begun; `ready` ends it, also that of another program in the same process."""
+        self._reloading = True
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, status: str = "") -> None:
-        """An orderly stop has begun."""
-        self._send("STOPPING=1", *_status(status))
+        """An orderly stop has begun; not said while reloading, because systemd would kill what then goes on."""
+        if not self._reloading:
+            self._send("STOPPING=1", *_status(status))
 
     def extend_timeout(self, seconds: float) -> None:
         """Asks for more time to start, reload or stop, counted from now."""

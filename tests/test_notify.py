@@ -45,6 +45,16 @@ def test_reloading_carries_the_monotonic_clock(manager: tuple[socket.socket, Not
     assert int(second.removeprefix("MONOTONIC_USEC=")) > 0
 
 
+def test_a_reload_is_no_stop(manager: tuple[socket.socket, Notifier]) -> None:
+    receiver, notifier = manager
+    notifier.reloading()
+    notifier.stopping()
+    notifier.ready()
+    notifier.stopping()
+    got = [receiver.recv(4096).decode().split("\n")[0] for _ in range(3)]
+    assert got == ["RELOADING=1", "READY=1", "STOPPING=1"]
+
+
 def test_outside_systemd_nothing_happens() -> None:
     notifier = Notifier({})
     notifier.ready()

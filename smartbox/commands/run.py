@@ -10,6 +10,7 @@ from pathlib import Path
 
 from smartbox import anysource, journal
 from smartbox import config as configuration
+from smartbox.build import parts
 from smartbox.daemon import Daemon
 from smartbox.errors import ConfigError
 from smartbox.notify import Notifier
@@ -31,29 +32,30 @@ def main(args: argparse.Namespace) -> int:
         return 2
     journal.setup(logging.DEBUG if args.verbose else logging.INFO)
     config = anysource.load(args.source) if args.source else configuration.load(args.config)
-    daemon = Daemon(config)
+    notifier = Notifier()
+    daemon = Daemon(config, notifier=notifier)
     stop, again = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    signal.signal(signal.SIGHUP, lambda *_: _reload(args.config, again, stop))
+    signal.signal(signal.SIGHUP, lambda *_: _reload(args.config, notifier, again, stop))
     _announce(config)
     daemon.run(stop)
     if again.is_set():
-        Notifier().reloading()
-        os.execv(sys.executable, [sys.executable, "-m", "smartbox", *sys.argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "smartbox", *sys.argv[1:]])
     return 0
 
 
-def _reload(path: Path | None, again: threading.Event, stop: threading.Event) -> None:
+def _reload(path: Path | None, notifier: Notifier, again: threading.Event, stop: threading.Event) -> None:
     """SIGHUP: a good configuration restarts the box in place, open episodes go on; a bad one changes nothing."""
     try:
         if path is not None:
-            configuration.load(path)
+            parts(configuration.load(path))
     except ConfigError as error:
         for problem in error.problems:
             log.error("reload refused, the old configuration stays: %s", problem)
         return
     log.info("reload: restarting in place")
+    notifier.reloading()
     again.set()
     stop.set()
 

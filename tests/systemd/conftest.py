@@ -62,6 +62,7 @@ class Service:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self.text = ""
 
     def configure(self, broker_url: str, camera_url: str, backends: object = ("onnxruntime",)) -> None:
         """One camera, one intrusion zone over its whole picture, no dwell; the camera's address is a secret."""
@@ -86,7 +87,8 @@ class Service:
 
     def write(self, config: object) -> None:
         text = config if isinstance(config, str) else yaml.safe_dump(config)
-        (self.machine.root / "etc/smartbox/smartbox.yaml").write_text(text.replace("SECRET", "!secret camera_url"))
+        self.text = text.replace("SECRET", "!secret camera_url")
+        (self.machine.root / "etc/smartbox/smartbox.yaml").write_text(self.text)
 
     def start(self) -> None:
         started = self.machine.try_run("systemctl start smartbox", timeout=100)
