@@ -211,18 +211,18 @@ def _gate(rng: Rng, _night: bool) -> list[Actor]:
     for _ in range(2):
         side = int(rng.choice([-1, 1]))
         speed = float(rng.uniform(1.1, 1.4))
-        inside: Point = (float(rng.uniform(x0 + 1.6, x1 - 1.6)), float(rng.uniform(y0 + 2.2, y0 + 4.0)))
-        second: Point = (float(rng.uniform(x0 + 1.6, x1 - 1.6)), float(rng.uniform(y0 + 2.0, y1 - 2.5)))
-        walk = _Walk(start, (side * 9.0, 2.2), speed, []).to((inside[0], 2.4), inside)
+        inside: Point = (float(rng.uniform(x0 + 1.6, x1 - 1.6)), float(rng.uniform(y0 + 1.8, y0 + 3.4)))
+        second: Point = (float(rng.uniform(x0 + 1.6, x1 - 1.6)), float(rng.uniform(y0 + 1.8, y1 - 2.6)))
+        walk = _Walk(start, (side * 9.0, 3.0), speed, []).to((inside[0], 3.1), inside)
         walk.stay(rng.uniform(5, 9), float(rng.uniform(0, 2 * pi)), "talk").to(second)
         walk.stay(rng.uniform(3, 6), float(rng.uniform(0, 2 * pi)), "stand")
-        walk.to((second[0], 2.4), (-side * 9.0, 2.2))
+        walk.to((second[0], 3.1), (-side * 9.0, 3.0))
         add(walk)
         start = walk.time + float(rng.uniform(12, 20))
     passing = float(rng.uniform(1, 4))
     while passing < ROUND - 25:
         side = int(rng.choice([-1, 1]))
-        y = float(rng.uniform(1.3, 1.9))
+        y = float(rng.uniform(2.0, 2.6))
         add(_Walk(passing, (side * 9.0, y), float(rng.uniform(1.1, 1.6)), []).to((-side * 9.0, y)))
         passing += float(rng.uniform(22, 40))
     return actors

@@ -34,7 +34,7 @@ _CAMERAS: Mapping[Scene, tuple[tuple[float, float, float], float, float, float]]
     "post": ((-1.7, -1.9, 2.45), 22.0, 17.0, 72.0),
     "lane": ((0.0, -9.0, 5.2), 0.0, 22.0, 70.0),
     "lot": ((0.0, -4.2, 7.2), 0.0, 29.0, 64.0),
-    "gate": ((-1.0, -4.5, 4.6), 3.0, 20.0, 66.0),
+    "gate": ((-0.6, -2.6, 4.0), 2.0, 22.0, 66.0),
 }  # eye, yaw, pitch, field of view
 
 

@@ -24,18 +24,25 @@ MIN_PIXELS = 12  # objects lower than this are left out: nothing can be learnt f
 
 
 def frames(
-    seed: int, count: int, width: int = 640, height: int = 360, per_scene: int = 6, min_visible: float = 0.25
+    seed: int,
+    count: int,
+    width: int = 640,
+    height: int = 360,
+    per_scene: int = 6,
+    min_visible: float = 0.25,
+    above: float = 0.0,
 ) -> Iterator[tuple[Image, list[Labelled]]]:
     """`count` pictures (BGR) with boxes tight to the visible pixels; `per_scene` share one place and camera.
 
-    Objects of which less than `min_visible` can be seen are drawn but not listed.
+    Objects of which less than `min_visible` can be seen are drawn but not listed. above: share of the outdoor
+    places that are seen from straight above.
     """
     made = 0
     scene = 0
     while made < count:
         rng = np.random.default_rng([seed, scene])
         light = random_light(rng)
-        world = random_world(rng, light, width, height)
+        world = random_world(rng, light, width, height, above)
         if world.layout.indoor:
             light = random_light(rng, indoor=True)
         backdrop = render_backdrop(world.layout, world.camera, light, rng)
@@ -157,7 +164,7 @@ def _place(
             or camera.focal / max(float(t[0]), 0.1) < pixels_per_metre
         ):
             continue
-        if np.hypot(x - camera.eye[0], y - camera.eye[1]) < radius + 1.6:
+        if camera.eye[2] < 4 and np.hypot(x - camera.eye[0], y - camera.eye[1]) < radius + 1.6:
             continue
         if all(np.hypot(x - s.x, y - s.y) > 0.8 * (radius + s.radius) for s in spots):
             spots.append(_Spot(x, y, radius))

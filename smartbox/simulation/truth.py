@@ -9,10 +9,11 @@ from smartbox.geometry import Polygon
 from smartbox.simulation.actors import Actor, Stay
 from smartbox.simulation.film import Shot, outline
 from smartbox.simulation.scripts import ROUND
-from smartbox.simulation.stages import SLOT_X, SLOT_Y
+from smartbox.simulation.stages import SLOT_X, SLOT_Y, slots
 from smartbox.types import Box, SlotState
 
 STEP = 0.2  # s between two looks at the plans
+COVER = 0.4  # of a slot: the vehicle stands in it
 JOIN = 1.0  # s; a shorter gap is none
 VEHICLES = frozenset({"car", "bus", "truck"})
 
@@ -178,13 +179,25 @@ def _at_least(spans: Iterable[Span], count: int) -> list[Span]:
 
 
 def _stands(actor: Actor) -> list[tuple[str, Span]]:
-    """In which slot the actor stands when."""
+    """In which slot the actor stands when: from its box covering COVER of it, on the way in, until it does no more."""
     out = []
-    for part in actor.plan:
+    polygons = slots("lot")
+    for i, part in enumerate(actor.plan):
         if isinstance(part, Stay) and part.manner == "park" and SLOT_Y[0] <= part.place[1] <= SLOT_Y[1]:
             names = [n for n, x in zip(slot_names(), SLOT_X, strict=True) if x <= part.place[0] < x + 2.6]
-            out += [(name, (part.start, part.end)) for name in names]
+            for name in names:
+                start, end = part.start, part.end
+                while i and _covers(actor, start - STEP, polygons[name]):
+                    start -= STEP
+                while end < actor.plan[-1].end and _covers(actor, end, polygons[name]):
+                    end += STEP
+                out.append((name, (start, end)))
     return out
+
+
+def _covers(actor: Actor, time: float, slot: Polygon) -> bool:
+    box = outline("lot", actor, time)
+    return box is not None and geometry.covered(slot, box) >= COVER
 
 
 def _parking(_shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:

@@ -21,13 +21,23 @@ class World:
     wheels: bool
 
 
-def random_world(rng: np.random.Generator, light: Light, width: int, height: int) -> World:
+def random_world(rng: np.random.Generator, light: Light, width: int, height: int, above: float = 0.0) -> World:
+    """above: share of the outdoor places that a camera on a mast looks at from (nearly) straight above."""
     kind = rng.choice(["street", "yard", "lot", "room"], p=[0.42, 0.22, 0.22, 0.14])
     if kind == "room" or light.sky == (190, 200, 205):
         return _room(rng, width, height)
     layout = {"street": _street, "yard": _yard, "lot": _lot}[str(kind)](rng)
+    if above and rng.random() < above:
+        return World(layout, _mast(rng, width, height), float(np.pi / 2), True)
     _surround(layout, rng, light)
     return World(layout, _camera(rng, width, height), float(np.pi / 2), True)
+
+
+def _mast(rng: np.random.Generator, width: int, height: int) -> Camera:
+    eye = (float(rng.uniform(-4, 4)), float(rng.uniform(0, 12)), float(rng.uniform(5, 13)))
+    return Camera(
+        width, height, eye, float(rng.uniform(-180, 180)), float(rng.uniform(68, 89)), float(rng.uniform(45, 80))
+    )
 
 
 def _camera(rng: np.random.Generator, width: int, height: int) -> Camera:
