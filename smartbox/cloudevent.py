@@ -84,9 +84,28 @@ def deliver(body: bytes, session: int, replayed: bool) -> bytes:
     return dump(document)
 
 
+def summary(event: Event) -> dict[str, Any]:
+    """An open episode in short, for `active/…`."""
+    return {
+        "episode": event.episode,
+        "kind": event.kind,
+        "class": event.cls,
+        "severity": event.severity,
+        "zone": event.zone,
+        "started_at": timestamp(event.started_utc),
+        "subjects": [match.subject for match in event.objects[:16]],
+        "labels": sorted({match.label for match in event.objects}),
+    }
+
+
 def dump(document: Mapping[str, Any]) -> bytes:
-    """Compact JSON. ValueError for NaN, which JSON does not know."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    """Compact JSON; numpy's numbers are numbers. ValueError for NaN, which JSON does not know."""
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
+    return text.encode()
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _document(event: Event, site: str, box: str, objects: int, details: bool) -> dict[str, Any]:
@@ -207,7 +226,7 @@ class _Data(_Part):
     """begin · update · end; a begin with ended_at is a single occurrence without an end."""
     severity: Severity
     rule: _Rule | None = None
-    """None for what the box says of itself."""
+    """The rule that matched; `system` for what the box says of itself."""
     camera: str | None = None
     zone: str | None = None
     started_at: str = Field(json_schema_extra={"format": "date-time"})

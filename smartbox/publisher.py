@@ -12,10 +12,11 @@ from typing import Any
 
 from smartbox import __version__, cloudevent
 from smartbox.clock import Clock
-from smartbox.mqtt import SESSION_TAKEN_OVER, Ack, LinkError, Mqtt, MqttSettings, Will
+from smartbox.mqtt import CONNECT_LIMITS, SESSION_TAKEN_OVER, Ack, Attempt, LinkError, Mqtt, MqttSettings, Will
+from smartbox.notices import Notices
 from smartbox.outbox import Message, Outbox
+from smartbox.pace import Backlog, Pace
 from smartbox.retained import Document, Retained
-from smartbox.types import Event
 
 __all__ = ["Document", "LinkStatus", "Pace", "Publisher", "Retained"]
 
@@ -26,24 +27,6 @@ _TEND_EVERY = 5.0
 _REFUSED_AGAIN = 60.0
 _CONFLICT_EVERY = 3600.0
 _SHORT = 4  # accepted connections in a row that did not hold
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds and messages per second; the defaults are the product's.
-
-    spread: longest random wait before a backlog; steady: a connection that held this long resets the back-off.
-    """
-
-    window: int = 10
-    spread: float = 10.0
-    backlog_rate: float = 20.0
-    first_wait: float = 1.0
-    longest_wait: float = 120.0
-    steady: float = 30.0
-    puback_timeout: float = 15.0
-    health_every: float = 60.0
-    farewell: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +77,7 @@ class Publisher:
         self._clock = clock
         self._root = cloudevent.root(site, box)
         self._client_id = settings.client_id or f"smartbox-{site}-{box}"
-        self._new_id = new_id
+        self._notices = Notices(new_id, clock)
         self._random = random
         self._birth = birth
         self._health = health
@@ -102,7 +85,7 @@ class Publisher:
         self._pace = pace or Pace()
         self._state = "ready"
         self._active: dict[tuple[str, str], list[Any]] = {}
-        self._pairs = list(active)
+        self._pairs = set(active)
         self._outbox_version = -1
         self._bell: socket.socket | None = None
         self._session = 0
@@ -163,8 +146,7 @@ class Publisher:
                     self._say(error)
                     short = self._accepted > accepted and self._failed == failed and not steady
                     self._suspect(error, short)
-                longest = min(self._pace.longest_wait, self._pace.first_wait * 2 ** min(failures, 20) / 2)
-                self._pause(self._random.uniform(0, longest), stop)
+                self._pause(self._pace.reconnect_wait(failures, self._random), stop)
         finally:
             self._bell.close()
             listening.close()
@@ -185,7 +167,7 @@ class Publisher:
         if (certain or self._short >= _SHORT) and now - self._conflict_at > _CONFLICT_EVERY:
             self._conflict_at = now
             detail = {"client_id": self._client_id, "certain": certain, "short_connections": self._short}
-            self._outbox.put(self._system_event("client_id_conflict", detail))
+            self._outbox.put(self._notices.once("client_id_conflict", "high", detail))
 
     def _pause(self, seconds: float, stop: threading.Event) -> None:
         until = self._clock.monotonic() + seconds
@@ -205,7 +187,7 @@ class Publisher:
             self._accepted += 1
             log.info("connected to %s:%d, session %d", self._settings.host, self._settings.port, self._session)
             self._greet()
-            backlog = _Backlog(self._outbox.depth().last_n, self._clock, self._pace, self._random)
+            backlog = Backlog(self._outbox.depth().last_n, self._clock, self._pace, self._random)
             while not stop.is_set():
                 self._turn(link, bell, backlog)
             self._farewell(link, bell, backlog.mark)
@@ -217,8 +199,8 @@ class Publisher:
 
     def _connect(self, link: Mqtt, stop: threading.Event) -> bool:
         """False on stop. In a thread of its own: looking up a name may hang for longer than a heartbeat may."""
-        attempt = _Attempt(link)
-        until = self._clock.monotonic() + 3 * self._settings.connect_timeout
+        attempt = Attempt(link)
+        until = self._clock.monotonic() + CONNECT_LIMITS * self._settings.connect_timeout
         while not attempt.done.wait(_TICK):
             self._heartbeat()
             self._tend(connected=False)
@@ -242,13 +224,10 @@ class Publisher:
         self.tell_birth()
         self._outbox_version = -1
         self._refresh_active()
-        for pair in self._pairs:
-            if pair not in self._active:
-                self.retained.set(_active_topic(pair), None)
         self.retained.all_again()
         self._health_at = self._clock.monotonic()
 
-    def _turn(self, link: Mqtt, bell: socket.socket, backlog: "_Backlog") -> None:
+    def _turn(self, link: Mqtt, bell: socket.socket, backlog: Backlog) -> None:
         """Send what may be sent, wait for the network or the bell, book what came back."""
         self._heartbeat()
         self._refresh_active()
@@ -320,11 +299,11 @@ class Publisher:
         self._outbox_version = version
         found: dict[tuple[str, str], list[Any]] = {}
         for event in self._outbox.open_episodes():
-            found.setdefault((event.rule, event.camera), []).append(_open_document(event))
-        for pair in found.keys() | self._active.keys():
-            if found.get(pair) != self._active.get(pair):
-                self.retained.set(_active_topic(pair), found.get(pair))
-        self._active = found
+            found.setdefault((event.rule, event.camera), []).append(cloudevent.summary(event))
+        for pair in self._pairs | self._outbox.pairs():
+            if pair not in self._active or found.get(pair, []) != self._active[pair]:
+                self._active[pair] = found.get(pair, [])
+                self.retained.set(f"active/{pair[0]}/{pair[1]}", self._active[pair] or None)
 
     # -- what comes back --
 
@@ -363,7 +342,7 @@ class Publisher:
     def _tend(self, connected: bool) -> None:
         if self._clock.monotonic() >= self._tend_at:
             self._tend_at = self._clock.monotonic() + _TEND_EVERY
-            self._outbox.tend(report=connected)
+            self._outbox.tend(tell=connected)
 
     def _farewell(self, link: Mqtt, bell: socket.socket, mark: int) -> None:
         """Half the time for what was just put, then `stopped`, its PUBACK, and DISCONNECT."""
@@ -397,27 +376,6 @@ class Publisher:
     def _state_payload(self, state: str) -> bytes:
         return _dump(self._state_document() | {"state": state})
 
-    def _system_event(self, kind: str, detail: dict[str, Any]) -> Event:
-        """A single occurrence that the box says of itself."""
-        new_id, utc = self._new_id(), self._clock.utc()
-        return Event(
-            id=new_id,
-            cls="system",
-            kind=kind,
-            phase="begin",
-            time_utc=utc,
-            monotonic=self._clock.monotonic(),
-            severity="high",
-            rule="",
-            camera="",
-            zone=None,
-            episode=new_id,
-            started_utc=utc,
-            dwell_s=0.0,
-            ended_utc=utc,
-            detail=detail,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class _Flying:
@@ -426,77 +384,6 @@ class _Flying:
     since: float
     topic: str
     n: int | None
-
-
-class _Attempt:
-    """`link.connect()` in a thread, which may be left to itself."""
-
-    def __init__(self, link: Mqtt) -> None:
-        self.done = threading.Event()
-        self.error: LinkError | None = None
-        self._link = link
-        self._lock = threading.Lock()
-        self._abandoned = False
-        threading.Thread(target=self._run, name="connect", daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            self._link.connect()
-        except LinkError as error:
-            self.error = error
-        finally:
-            with self._lock:
-                self.done.set()
-                if self._abandoned:
-                    self._link.close()
-
-    def abandon(self) -> None:
-        with self._lock:
-            self._abandoned = True
-            if self.done.is_set():
-                self._link.close()
-
-
-class _Backlog:
-    """What waited when the connection came: rows up to `mark`, after a random wait, at a steady rate."""
-
-    def __init__(self, mark: int, clock: Clock, pace: Pace, random: random.Random) -> None:
-        self.mark = mark
-        self._clock = clock
-        self._rate = pace.backlog_rate
-        self._next = clock.monotonic() + random.uniform(0, pace.spread)
-
-    def wait(self) -> float:
-        """Seconds until the next one may go."""
-        return self._next - self._clock.monotonic()
-
-    def allowed(self, room: int) -> int:
-        """How many may go now; what was missed is made up for a tenth of a second at most."""
-        now = self._clock.monotonic()
-        self._next = max(self._next, now - 0.1)
-        return min(room, 1 + int((now - self._next) * self._rate))
-
-    def took(self, count: int) -> None:
-        """None: there is nothing for now, look again in a second."""
-        self._next = self._next + count / self._rate if count else self._clock.monotonic() + 1.0
-
-
-def _active_topic(pair: tuple[str, str]) -> str:
-    return f"active/{pair[0]}/{pair[1]}"
-
-
-def _open_document(event: Event) -> dict[str, Any]:
-    """An open episode for those who connect late."""
-    return {
-        "episode": event.episode,
-        "kind": event.kind,
-        "class": event.cls,
-        "severity": event.severity,
-        "zone": event.zone,
-        "started_at": cloudevent.timestamp(event.started_utc),
-        "subjects": [match.subject for match in event.objects[:16]],
-        "labels": sorted({match.label for match in event.objects}),
-    }
 
 
 def _dump(document: Document) -> bytes:

@@ -342,15 +342,13 @@ class OutboxFile:
             self._db.execute("PRAGMA incremental_vacuum(256)").fetchall()
 
     def _expire(self, before: float, held: set[int]) -> None:
-        query = f"SELECT {_COLUMNS} FROM message WHERE sent IS NULL AND send = ? ORDER BY n LIMIT ?"
+        """Heads of the queues only: what is behind is younger. Bodies are read of what goes alone."""
+        query = "SELECT n, stamp FROM message WHERE sent IS NULL AND send = ? ORDER BY n LIMIT 500"
         with mapped(self.path):
-            heads = [self._db.execute(query, (send, _PRUNE)).fetchall() for send in SEND_RANKS]
-        rows = [Row(*values) for head in heads for values in head]
-        old = [row for row in rows if _REAL_TIME < row.stamp < before and row.n not in held]
-        if old:
-            with self._transaction("NORMAL") as (db, totals):
-                for row in old:
-                    self._drop(db, totals, row, "age")
+            heads = [head for send in SEND_RANKS for head in self._db.execute(query, (send,)).fetchall()]
+        for n, stamp in heads:
+            if _REAL_TIME < stamp < before and n not in held:
+                self.drop(n, "age")
 
 
 def _values(loss: Loss) -> tuple[str, str, int, int, int]:

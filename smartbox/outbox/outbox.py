@@ -4,28 +4,25 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from smartbox import cloudevent
 from smartbox.clock import Clock
 from smartbox.counter import Counter
 from smartbox.errors import StorageError
+from smartbox.notices import Notices
 from smartbox.outbox.file import FILE_NAME, CorruptError, FullError, OutboxFile
 from smartbox.outbox.memory import Memory
+from smartbox.outbox.plan import Opened, Plan, Planner
 from smartbox.outbox.rows import (
-    PICTURE_TYPE,
     SEND_RANKS,
+    Depth,
     Entry,
-    Episodes,
     Limits,
     Loss,
     Message,
     Row,
-    event_row,
-    opens,
-    picture_row,
+    report,
 )
 from smartbox.types import Event, Evidence
 
@@ -34,22 +31,6 @@ log = logging.getLogger(__name__)
 _TRIES = 5
 _RETRY_DISK = 1.0  # s between attempts while the disk refuses
 _ALL = (1 << 63) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """What waits: events, messages (events and pictures), bytes, age of the oldest event in s; dead letters.
-
-    acked_through: every event up to this seq has reached the broker, or is accounted as lost or dead.
-    """
-
-    events: int
-    messages: int
-    bytes: int
-    oldest_age: float
-    acked_through: int
-    dead: int
-    last_n: int
 
 
 class Outbox:
@@ -76,15 +57,17 @@ class Outbox:
         self._file = OutboxFile(state_dir / FILE_NAME, self._limits)
         self._memory = Memory(self._limits.memory)
         self._clock = clock
-        self._new_id = new_id
-        self._site, self._box = site, box
+        self._planner = Planner(site, box, clock.utc)
+        self._notices = Notices(new_id, clock)
         self._make_room = make_room
         self._retry_after = retry_after
         self._seq = Counter(state_dir / "outbox-seq", 10_000, clock.utc)
         self._sessions = Counter(state_dir / "outbox-session", 1, clock.utc)
         self._lock = threading.RLock()
         self._wakes: list[Callable[[], None]] = []
-        self._open: dict[str, tuple[int, Event]] = {}  # episode -> (row of its begin, its last word)
+        self._open: dict[str, Opened] = {}  # by episode
+        self._loaded = False
+        self._pairs: set[tuple[str, str]] = set()
         self._held: set[int] = set()  # handed to the client
         self._due: dict[int, float] = {}  # refused: not before this monotonic second
         self._acked: set[int] = set()  # the broker has them, the file does not know it yet
@@ -114,13 +97,16 @@ class Outbox:
     def _attach(self) -> None:
         self._file.attach()
         self._last_n = max(self._last_n, self._file.last_n())
+        if self._loaded:  # memory knows better than the file by now
+            return
         known = self._file.last_seq()
         if known is not None and known > self._seq.last - 20_000:  # else it is an old copy: the counter knows better
-            self._seq.open(known)
+            self._seq.open(max(known, self._used))
         self._used = self._seq.last
         self._remember(self._file.episodes())
 
     def _remember(self, episodes: Iterable[tuple[int, bytes]]) -> None:
+        self._loaded = True
         for begin, body in episodes:
             try:
                 event = cloudevent.from_json(body)
@@ -128,6 +114,7 @@ class Outbox:
                 log.error("%s: an open episode is damaged and forgotten: %s", self._file.path, error)
             else:
                 self._open.setdefault(event.episode, (begin, event))
+                self._pairs.add((event.rule, event.camera))
 
     def _start_anew(self, error: StorageError) -> None:
         """Move the broken file aside, keep what can be read of it, and say so."""
@@ -136,15 +123,17 @@ class Outbox:
         aside = self._file.path.with_name(f"outbox-corrupt-{int(self._clock.utc())}.db")
         log.error("%s; it is moved to %s and a new one begun", error, aside.name)
         self._last_n = max([self._last_n, *(row.n for row in rows)])
-        self._remember(episodes)
+        if not self._loaded:
+            self._remember(episodes)
         self._seq.open()
+        self._seq.open(max(self._seq.last, self._used))
         through = self._used = self._seq.last
         try:
             for end in ("", "-wal", "-shm"):
                 with suppress(FileNotFoundError):
                     self._file.path.with_name(f"{self._file.path.name}{end}").rename(f"{aside}{end}")
             self._file.attach()
-            self._file.insert(rows, self._all_episodes(), self._held)
+            self._file.insert(rows, self._planner.all_open(self._open), self._held)
         except OSError as failure:
             self._refuse(StorageError(f"{self._file.path}: {failure.strerror}"))
         except StorageError as failure:
@@ -152,7 +141,8 @@ class Outbox:
         if self._degraded is not None:
             self._memory.add(rows, self._held)
         report = {"reason": "corrupt", "file": aside.name, "through": through, "saved": len(rows)}
-        self._to_disk([self._loss(report)]) or self._to_memory([self._loss(report)])
+        entries = [Entry(self._notices.once("data_loss", "high", report))]
+        self._to_disk(entries) or self._to_memory(entries)
 
     def close(self) -> None:
         """Write what memory holds, if the disk lets us, and close."""
@@ -172,6 +162,8 @@ class Outbox:
 
     def put_all(self, entries: Sequence[Entry]) -> list[Event]:
         """`put` for several in one transaction: all of them or none."""
+        if not entries:
+            return []
         with self._lock:
             self._recover()
             events = self._to_disk(entries) or self._to_memory(entries)
@@ -210,34 +202,13 @@ class Outbox:
         self._apply(plan)
         return plan.events
 
-    def _plan(self, entries: Sequence[Entry], number: Callable[[], int]) -> "_Plan":
-        """What putting `entries` would change; nothing has changed yet, but numbers are used up."""
-        plan = _Plan()
-        n = self._last_n
-        stamp = self._clock.utc()
-        for entry in entries:
-            event = replace(entry.event, seq=number(), session=self._sessions.last, evidence=tuple(entry.evidence))
-            n += 1
-            row = event_row(n, event, stamp, self._site, self._box)
-            known = plan.open.get(event.episode) or self._open.get(event.episode)
-            begin = known[0] if known else n
-            plan.events.append(event)
-            plan.rows.append(row)
-            if opens(event):
-                plan.open[event.episode] = (begin, event)
-                plan.bodies[event.episode] = (begin, row.body)
-            elif known:
-                plan.ended.append(event.episode)
-                plan.open.pop(event.episode, None)
-                plan.bodies.pop(event.episode, None)
-            if entry.thumbnail is not None:
-                n += 1
-                plan.rows.append(picture_row(n, event.episode, stamp, entry.thumbnail, begin))
-        return plan
+    def _plan(self, entries: Sequence[Entry], number: Callable[[], int]) -> Plan:
+        return self._planner.plan(entries, self._open, self._last_n, number, self._sessions.last)
 
-    def _apply(self, plan: "_Plan") -> None:
+    def _apply(self, plan: Plan) -> None:
         self._last_n = plan.rows[-1].n
         self._used = plan.events[-1].seq
+        self._pairs |= {(event.rule, event.camera) for event in plan.events if event.episode in plan.open}
         for episode in plan.ended:
             self._open.pop(episode, None)
         self._open |= plan.open
@@ -246,58 +217,36 @@ class Outbox:
     def _refuse(self, error: StorageError) -> None:
         if self._degraded is None:
             log.error("%s; events are kept in memory, at most %d", error, self._limits.memory)
-        self._degraded = str(error)
-        self._retry_at = self._clock.monotonic() + _RETRY_DISK
+            self._degraded = str(error)
+            self._retry_at = self._clock.monotonic() + _RETRY_DISK
 
     def _recover(self, now: bool = False) -> None:
         """Try the disk again, when it refused a while ago."""
         if self._degraded is None or (not now and self._clock.monotonic() < self._retry_at):
             return
-        reason, self._degraded = self._degraded, None
+        self._retry_at = self._clock.monotonic() + _RETRY_DISK
         try:
             if not self._file.is_open:
                 self._attach()
             self._file.sent(self._acked, self._clock.utc())
-            rows = [row for row in self._memory.rows.values()]
-            self._file.insert(rows, self._all_episodes(), self._held, losses=self._memory.losses)
+            # Numbers that were sent from memory alone must lie below what the file knows to be used.
+            beyond = self._seq.jump()
+            self._memory.gap(self._used + 1, beyond)
+            self._used = beyond
+            rows = list(self._memory.rows.values())
+            self._file.insert(rows, self._planner.all_open(self._open), self._held, losses=self._memory.losses)
         except CorruptError as error:
+            self._degraded = None
             self._start_anew(error)
         except StorageError as error:
-            self._degraded = reason  # said already
-            self._refuse(error)
+            self._degraded = str(error)
             if not isinstance(error, FullError):  # opened while read-only, it stays so
                 self._file.close()
         else:
             log.warning("the disk takes events again; %d from memory are on it", len(rows))
+            self._degraded = None
             self._acked.clear()
             self._memory.clear()
-
-    def _all_episodes(self) -> Episodes:
-        bodies = {
-            key: (begin, cloudevent.to_json(event, self._site, self._box)) for key, (begin, event) in self._open.items()
-        }
-        return Episodes(bodies, all=True)
-
-    def _loss(self, detail: dict[str, Any]) -> Entry:
-        utc, new_id = self._clock.utc(), self._new_id()
-        event = Event(
-            id=new_id,
-            cls="system",
-            kind="data_loss",
-            phase="begin",
-            time_utc=utc,
-            monotonic=self._clock.monotonic(),
-            severity="high",
-            rule="",
-            camera="",
-            zone=None,
-            episode=new_id,
-            started_utc=utc,
-            dwell_s=0.0,
-            ended_utc=utc,
-            detail=detail,
-        )
-        return Entry(event)
 
     # -- what is open, and how it goes --
 
@@ -305,6 +254,11 @@ class Outbox:
         """The last begin or update of every episode without an end, oldest first."""
         with self._lock:
             return [event for _, event in sorted(self._open.values(), key=lambda item: item[0])]
+
+    def pairs(self) -> set[tuple[str, str]]:
+        """Every (rule, source) that has or had an open episode since the start."""
+        with self._lock:
+            return set(self._pairs)
 
     @property
     def version(self) -> int:
@@ -361,7 +315,7 @@ class Outbox:
                 if len(rows) < limit:
                     rows += self._next_rows(send, above, through, limit - len(rows))
             self._held |= {row.n for row in rows}
-            return [self._message(row, replayed) for row in rows]
+            return [row.message(self._sessions.last, replayed) for row in rows]
 
     def _next_rows(self, send: int, above: int, through: int, limit: int) -> list[Row]:
         now = self._clock.monotonic()
@@ -389,12 +343,6 @@ class Outbox:
                 self._file.drop(row.n, "begin lost")
         return state == "sent"
 
-    def _message(self, row: Row, replayed: bool) -> Message:
-        if row.seq is None:
-            return Message(row.n, row.topic, row.body, PICTURE_TYPE)
-        payload = cloudevent.deliver(row.body, self._sessions.last, replayed)
-        return Message(row.n, row.topic, payload, cloudevent.CONTENT_TYPE)
-
     def ack(self, numbers: Iterable[int]) -> None:
         """The broker has them; one transaction."""
         with self._lock:
@@ -416,7 +364,8 @@ class Outbox:
             self._held.discard(n)
             tries = 1
             with self._guard():
-                tries = self._file.refused(n, _TRIES, reason, self._clock.utc())
+                if n not in self._memory.rows:
+                    tries = self._file.refused(n, _TRIES, reason, self._clock.utc())
             self._due[n] = self._clock.monotonic() + self._retry_after * 2 ** (tries - 1)
         if tries >= _TRIES:
             log.error("message %d is a dead letter after %d tries: %s", n, tries, reason)
@@ -427,8 +376,8 @@ class Outbox:
         with self._lock:
             self._held.clear()
 
-    def tend(self, report: bool = True) -> None:
-        """Keep house; call every few seconds. report: put a `data_loss` event for what had to be dropped."""
+    def tend(self, tell: bool = True) -> None:
+        """Keep house; call every few seconds. tell: put a `data_loss` event for what had to be dropped."""
         with self._lock:
             self._recover()
             if self._degraded is not None:
@@ -437,8 +386,8 @@ class Outbox:
             with self._guard():
                 self._file.tidy(self._clock.utc(), self._held)
                 losses = self._file.losses()
-            if losses and report:
-                self._to_disk([self._loss(_account(losses))], told=True)
+            if losses and tell:
+                self._to_disk([Entry(self._notices.once("data_loss", "high", report(losses)))], told=True)
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -449,31 +398,3 @@ class Outbox:
             self._start_anew(error)
         except StorageError as error:
             self._refuse(error)
-
-
-@dataclass(slots=True)
-class _Plan:
-    events: list[Event] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-    open: dict[str, tuple[int, Event]] = field(default_factory=dict)
-    bodies: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    ended: list[str] = field(default_factory=list)
-
-    @property
-    def episodes(self) -> Episodes:
-        return Episodes(self.bodies, tuple(self.ended))
-
-
-def _account(losses: Sequence[Loss]) -> dict[str, Any]:
-    """The detail of a `data_loss`: exact counts, and the ranges of event numbers."""
-    groups: dict[tuple[str, str], list[Loss]] = {}
-    for loss in losses:
-        groups.setdefault((loss.reason, loss.what), []).append(loss)
-    lost = []
-    for (reason, what), group in groups.items():
-        item: dict[str, Any] = {"reason": reason, "what": what, "count": sum(loss.count for loss in group)}
-        if what == "events":
-            item["ranges"] = [[loss.first, loss.last] for loss in group[-32:]]
-        lost.append(item)
-    totals = {what: sum(loss.count for loss in losses if loss.what == what) for what in ("events", "pictures")}
-    return {**totals, "lost": lost}

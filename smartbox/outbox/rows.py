@@ -1,7 +1,9 @@
 """What the outbox keeps: its rows, their ranks and their bounds."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from smartbox import cloudevent
 from smartbox.types import Event, Evidence
@@ -68,6 +70,22 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Depth:
+    """What waits: events, messages (events and pictures), bytes, age of the oldest event in s; dead letters.
+
+    acked_through: every event up to this seq has reached the broker, or is accounted as lost or dead.
+    """
+
+    events: int
+    messages: int
+    bytes: int
+    oldest_age: float
+    acked_through: int
+    dead: int
+    last_n: int
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One message. n rises with every put; seq is None for a picture, which waits until row `after` is sent."""
 
@@ -88,6 +106,13 @@ class Row:
     def crc(self) -> int:
         """SQLite does not notice a flipped bit in a body; this does."""
         return zlib.crc32(self.body, zlib.crc32(f"{self.n} {self.seq} {self.topic}".encode()))
+
+    def message(self, session: int, replayed: bool) -> Message:
+        """As this connection sends it."""
+        if self.seq is None:
+            return Message(self.n, self.topic, self.body, PICTURE_TYPE)
+        payload = cloudevent.deliver(self.body, session, replayed)
+        return Message(self.n, self.topic, payload, cloudevent.CONTENT_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +162,18 @@ def account(losses: list[Loss], reason: str, row: Row) -> list[Loss]:
             wider = Loss(reason, what, min(last.first, number), max(last.last, number), last.count + 1)
             return [*losses[: same[-1]], wider, *losses[same[-1] + 1 :]]
     return [*losses, Loss(reason, what, number, number, 1)]
+
+
+def report(losses: Sequence[Loss]) -> dict[str, Any]:
+    """The detail of a `data_loss`: exact counts, and the ranges of event numbers."""
+    groups: dict[tuple[str, str], list[Loss]] = {}
+    for loss in losses:
+        groups.setdefault((loss.reason, loss.what), []).append(loss)
+    lost = []
+    for (reason, what), group in groups.items():
+        item: dict[str, Any] = {"reason": reason, "what": what, "count": sum(loss.count for loss in group)}
+        if what == "events":
+            item["ranges"] = [[loss.first, loss.last] for loss in group[-32:]]
+        lost.append(item)
+    totals = {what: sum(loss.count for loss in losses if loss.what == what) for what in ("events", "pictures")}
+    return {**totals, "lost": lost}

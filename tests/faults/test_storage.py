@@ -106,7 +106,7 @@ def test_row_12_on_a_full_disk_pictures_go_alarms_stay_and_it_recovers(small_dis
     assert kept == ids(outbox)
     (small_disk / "rubbish").unlink()
     clock.advance(5)
-    outbox.tend(report=False)
+    outbox.tend(tell=False)
     assert outbox.degraded is None
     outbox.close()
     again = outbox_at(small_disk, clock)

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from smartbox import cloudevent
 from smartbox.clock import ManualClock
 from smartbox.outbox import Entry, Limits, Message, Outbox, read_records
@@ -310,6 +312,74 @@ def test_acknowledged_in_memory_is_not_sent_again(boxes: Boxes, events: Events, 
     outbox.ack([picture.n])
     (boxes.state / "outbox.db").rmdir()
     clock.advance(2)
-    outbox.tend(report=False)
+    outbox.tend(tell=False)
     assert outbox.take(10) == []
     assert [e.episode for e in boxes().open_episodes()] == [begin.episode]
+
+
+def test_looking_at_a_refusing_disk_does_not_put_its_recovery_off(
+    boxes: Boxes, events: Events, clock: ManualClock
+) -> None:
+    (boxes.state / "outbox.db").mkdir(parents=True)
+    outbox = boxes()
+    outbox.put(events.begin())
+    reason = outbox.degraded
+    (boxes.state / "outbox.db").rmdir()
+    for _ in range(5):
+        clock.advance(0.5)
+        outbox.depth()
+        outbox.take(0)
+        assert outbox.degraded == reason
+    outbox.put(events.begin())
+    assert outbox.degraded is None
+
+
+def test_an_episode_that_ended_while_the_disk_refused_stays_ended(
+    boxes: Boxes, events: Events, clock: ManualClock
+) -> None:
+    outbox = boxes()
+    one, two = events.begin(), events.begin()
+    outbox.put_all([Entry(one), Entry(two)])
+    away = boxes.state.rename(boxes.state.with_name("away"))
+    outbox._file.close()
+    boxes.state.write_text("no directory")
+    outbox.put(events.end(one))
+    assert outbox.degraded
+    boxes.state.unlink()
+    away.rename(boxes.state)
+    clock.advance(5)
+    outbox.tend()
+    assert outbox.degraded is None
+    assert [e.episode for e in outbox.open_episodes()] == [two.episode]
+    assert [e.episode for e in boxes().open_episodes()] == [two.episode]
+
+
+def test_numbers_sent_from_memory_alone_are_never_given_again(boxes: Boxes, events: Events, clock: ManualClock) -> None:
+    first = boxes()
+    used = {first.put(events.begin()).seq}
+    first.close()
+    file = boxes.state / "outbox.db"
+    kept = file.rename(boxes.state / "kept.db")
+    file.mkdir()
+    outbox = boxes()
+    used.add(outbox.put(events.begin()).seq)
+    outbox.ack(m.n for m in outbox.take(10))
+    file.rmdir()
+    kept.rename(file)
+    clock.advance(5)
+    outbox.tend(tell=False)
+    assert outbox.degraded is None
+    again = boxes()
+    used.add(again.put(events.begin()).seq)
+    assert len(used) == 3
+
+
+def test_numbers_of_numpy_are_numbers(boxes: Boxes, events: Events) -> None:
+    outbox = boxes()
+    outbox.put(events.begin(detail={"speed": np.float32(0.5), "count": np.int64(3)}))
+    (message,) = outbox.take(1)
+    assert json.loads(message.payload)["data"]["detail"] == {"speed": 0.5, "count": 3}
+
+
+def test_nothing_put_is_nothing(boxes: Boxes) -> None:
+    assert boxes().put_all([]) == []
