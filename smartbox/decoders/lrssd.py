@@ -21,6 +21,11 @@ class Plugin(BoxDecoder):
     """Pixels per cell of each level, in the order of the outputs."""
     sigmoid: bool = True
     """The scores are logits; false when the graph ends in a sigmoid already."""
+    logit_scale: float = Field(default=1.0, gt=0)
+    """Calibration: score = sigmoid(logit_scale * logit + logit_offset), so that 0.5 is where a detection is to be
+    believed whatever loss the net was trained with (Platt 1999)."""
+    logit_offset: float = 0.0
+    """See `logit_scale`."""
 
     def decode(self, outputs: Outputs, view: View) -> Detections:
         cells, steps = grid(self.size, self.strides)
@@ -29,8 +34,10 @@ class Plugin(BoxDecoder):
         if self.sigmoid:
             # Most cells are background: squash only the few that can pass.
             lowest = float(self.thresholds.min())
-            near = np.flatnonzero(scores.max(1) >= (_logit(lowest) if lowest > 0 else -math.inf))
-            scores, boxes, cells, steps = sigmoid(scores[near]), boxes[near], cells[near], steps[near]
+            least = (_logit(lowest) - self.logit_offset) / self.logit_scale if lowest > 0 else -math.inf
+            near = np.flatnonzero(scores.max(1) >= least)
+            logits = np.float32(self.logit_scale) * scores[near] + np.float32(self.logit_offset)
+            scores, boxes, cells, steps = sigmoid(logits), boxes[near], cells[near], steps[near]
         rows, score, class_id = self.select(scores)
         centre, step, side = cells[rows] + 0.5, steps[rows], boxes[rows]
         pixels = np.concatenate([(centre - side[:, :2]) * step, (centre + side[:, 2:]) * step], 1)

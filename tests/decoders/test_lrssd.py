@@ -50,3 +50,14 @@ def test_logits_and_scores_decode_alike() -> None:
         np.testing.assert_allclose(one.score, two.score, atol=1e-6)
         np.testing.assert_allclose(one.xyxy, two.xyxy, atol=1e-6)
         assert len(one) > 0
+
+
+def test_calibration_moves_scores_and_keeps_their_order() -> None:
+    logits = np.random.default_rng(3).normal(-2, 2, (CELLS, 2)).astype(np.float32)
+    outputs = {"scores": logits, "boxes": np.full((CELLS, 4), 1.0, np.float32)}
+    common = {"score_threshold": 0.5, "nms_iou": 1.0, "cross_label_iou": 1.0}
+    plain = plugin(**common).decode(outputs, PIXELS)
+    lifted = plugin(**common, logit_scale=2.0, logit_offset=1.5).decode(outputs, PIXELS)
+    assert len(lifted) > len(plain) > 0
+    logit = np.log(plain.score / (1 - plain.score))
+    np.testing.assert_allclose(lifted.score[: len(plain)], 1 / (1 + np.exp(-(2 * logit + 1.5))), rtol=1e-4)
