@@ -17,7 +17,7 @@ from smartbox.simulation.vehicles import VehicleLook, vehicle_mesh
 from smartbox.types import Point
 
 STRIDE = 1.4  # m per two steps
-Manner = Literal["stand", "talk", "work", "sit", "park"]
+Manner = Literal["stand", "talk", "work", "sit", "park", "halt"]
 Ease = Literal["none", "start", "stop", "both"]
 
 
@@ -56,7 +56,10 @@ class Move:
 
 @dataclass(frozen=True)
 class Stay:
-    """In one place. `sit`, and `park`, are without any motion; `work` never stops moving."""
+    """In one place. `sit`, `park` and `halt` are without any motion; `work` never stops moving.
+
+    Who halts keeps the lamps on, who parks puts them out.
+    """
 
     start: float
     end: float
@@ -90,7 +93,8 @@ class Actor:
             return None
         x, y, heading = part.at(time) if isinstance(part, Move) else (*part.place, part.heading)
         pose = self._pose(part, time) if isinstance(self.look, PersonLook) else None
-        return State(x, y, heading, pose)
+        lamps = self.lamps and not (isinstance(part, Stay) and part.manner == "park")
+        return State(x, y, heading, pose, lamps)
 
     def _pose(self, part: Move | Stay, time: float) -> Pose:
         if isinstance(part, Move):
@@ -137,8 +141,8 @@ class Actor:
         """The body in the world."""
         beams = None
         if isinstance(self.look, VehicleLook):
-            mesh = _vehicle(self.look, self.lamps)
-            if self.lamps:
+            mesh = _vehicle(self.look, state.lamps)
+            if state.lamps:
                 beams = (state.x, state.y, state.heading, self.look.length / 2)
         else:
             mesh = person_mesh(self.look, state.pose or Pose())
@@ -153,6 +157,7 @@ class State:
     y: float
     heading: float
     pose: Pose | None
+    lamps: bool = False
 
 
 @lru_cache(maxsize=256)

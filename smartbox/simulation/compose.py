@@ -120,7 +120,7 @@ def _road_light(picture: Image, camera: Camera, beam: Beams) -> None:
             )
     wide = cv2.resize(cv2.blur(glow, (7, 7)), (w, h), interpolation=cv2.INTER_LINEAR)
     factor = cv2.merge([wide, wide, wide])
-    cv2.add(picture, cv2.multiply(picture, factor, scale=1 / 40), dst=picture)
+    cv2.add(picture, cv2.multiply(picture, factor, scale=1 / 75), dst=picture)
 
 
 def _glare(picture: Image, camera: Camera, beam: Beams) -> None:

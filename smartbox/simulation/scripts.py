@@ -81,7 +81,7 @@ def _stop_and_go(
     brake, pull = 6.0, 6.0
     first = _drive(start, ((-way * far, y), (at - way * brake, y)), speed)
     slow = _drive(first.end, ((at - way * brake, y), (at, y)), speed, "stop")
-    stand = Stay(slow.end, slow.end + seconds, (at, y), 0.0 if way > 0 else pi, "park")
+    stand = Stay(slow.end, slow.end + seconds, (at, y), 0.0 if way > 0 else pi, "halt")
     away = _drive(stand.end, ((at, y), (at + way * pull, y)), speed, "start")
     return first, slow, stand, away, _drive(away.end, ((at + way * pull, y), (way * far, y)), speed)
 
