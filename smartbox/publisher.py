@@ -131,6 +131,8 @@ class Publisher:
 
     def run(self, stop: threading.Event) -> None:
         """Connect, serve, and connect again with a doubling, fully random wait."""
+        if self._settings.version == "3.1.1":
+            log.warning("mqtt.version 3.1.1: a broker may throw messages away and still acknowledge them; 5 is better")
         listening, self._bell = socket.socketpair()
         for end in (listening, self._bell):
             end.setblocking(False)
