@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 
 from smartbox import __version__, commands
+from smartbox.commands._args import UsageError
 from smartbox.errors import ConfigError, SmartboxError
+from smartbox.secrets import redact
 from smartbox.supervise import chain
 
 ORDER = ("run", "check", "zones", "replay", "simulate", "score", "events", "bench", "models", "schema", "lab")
@@ -19,19 +21,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser(sys.argv[1:2] if argv is None else list(argv[:1])).parse_args(argv)
     try:
         return int(args.main(args))
+    except UsageError as error:
+        _say(f"smartbox {args.command}: {error}")
+        return USAGE
     except ConfigError as error:
-        print(f"smartbox {args.command}: configuration refused", file=sys.stderr)
-        for problem in error.problems:
-            print(f"  {problem}", file=sys.stderr)
+        _say("\n  ".join([f"smartbox {args.command}: configuration refused", *map(str, error.problems)]))
         return REFUSED
     except SmartboxError as error:
-        print(f"smartbox {args.command}: {chain(error)}", file=sys.stderr)
+        _say(f"smartbox {args.command}: {chain(error)}")
         return FAILED
     except BrokenPipeError:
         sys.stderr.close()
         return DONE
+    except OSError as error:  # a file that a command was told to read or write
+        _say(f"smartbox {args.command}: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
+        return FAILED
     except KeyboardInterrupt:
         return 130
+
+
+def _say(text: str) -> None:
+    print(redact(text), file=sys.stderr)
 
 
 def parser(wanted: Sequence[str] = ()) -> argparse.ArgumentParser:

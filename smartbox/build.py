@@ -15,6 +15,7 @@ from smartbox.errors import ConfigError, Problem
 from smartbox.geometry import Zone
 from smartbox.ids import Uuid7
 from smartbox.pipeline import Head, Pipeline
+from smartbox.wording import listed
 
 
 def bundle_dirs(state_dir: Path) -> list[Path]:
@@ -49,7 +50,7 @@ def parts(
             problems += [Problem(f"models.{name}.bundle", str(problem)) for problem in error.problems]
     problems += _rule_problems(config, bundles)
     if problems:
-        raise ConfigError(problems)
+        raise config.refusal(problems)
     pipelines = {
         source: Pipeline(source, settings, _head(settings.model, bundles), runners(config, source, ids), synchronised)
         for source, settings in config.sources.items()
@@ -95,7 +96,7 @@ def _rule_problems(config: Config, bundles: Mapping[str, Bundle]) -> list[Proble
             if model is None:
                 problems.append(Problem(f"sources.{source}.model", f"is missing; rule {rule_id!r} watches this source"))
             elif model in bundles and (lacking := rule.missing_labels(bundles[model].labels)):
-                have = ", ".join(bundles[model].labels)
+                have = listed(bundles[model].labels)
                 text = f"model {model!r} of source {source!r} does not know {', '.join(lacking)}; it knows {have}"
                 problems.append(Problem(f"rules.{rule_id}", text))
     return problems

@@ -2,9 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -14,8 +13,10 @@ from smartbox import plugins, yamlfile
 from smartbox.errors import ConfigError, Problem
 from smartbox.geometry import Polygon, Zone, area
 from smartbox.mqtt import MqttSettings
+from smartbox.secrets import MASK, redact
 from smartbox.settings import ByteSize, Duration, Settings
 from smartbox.types import Point
+from smartbox.wording import problems_of, unknown
 
 VERSION = 1
 ID_PATTERN = r"^[a-z0-9-]{1,48}$"
@@ -114,6 +115,12 @@ class Config:
     kinds: Mapping[str, str]
     """Plugin type of each source and rule: `sources.east` -> `rtsp`."""
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    where: Callable[[str], str] = field(default=str, repr=False)
+    """`file:line` of a key's path."""
+
+    def refusal(self, problems: Sequence[Problem]) -> ConfigError:
+        """What is wrong with it, each with the line it stands on."""
+        return ConfigError([Problem(p.path, f"{p.message}  ({self.where(p.path)})") for p in problems])
 
     def backends(self, model: str) -> list[tuple[str, Any]]:
         """(type, settings) of a model's backends in order; `auto` stays ("auto", None)."""
@@ -135,8 +142,17 @@ def load(path: Path | str, sources: Mapping[str, Any] | None = None) -> Config:
     checker = _Checker(document)
     config = checker.config()
     if checker.problems or config is None:
-        raise ConfigError([Problem(p.path, f"{p.message}  ({document.where(p.path)})") for p in checker.problems])
+        raise ConfigError([_told(problem, document) for problem in checker.problems])
     return config
+
+
+def _told(problem: Problem, document: yamlfile.Document) -> Problem:
+    """With the line it stands on, and without any secret that the value held."""
+    message = problem.message
+    for secret in sorted(document.secrets, key=len, reverse=True):
+        if len(secret) > 2:
+            message = message.replace(secret, MASK)
+    return Problem(problem.path, f"{redact(message)}  ({document.where(problem.path)})")
 
 
 def _split_backend(entry: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -160,9 +176,11 @@ class _Checker:
     def config(self) -> Config | None:
         for key in self._top:
             if key not in TOP_KEYS:
-                self._wrong(key, _unknown(key, TOP_KEYS))
+                self._wrong(key, unknown(key, TOP_KEYS))
         version = self._top.get("version")
-        if version != VERSION:
+        if version is None:
+            self._wrong("version", f"is missing; write `version: {VERSION}`")
+        elif version != VERSION or isinstance(version, bool):
             self._wrong("version", f"{version!r} is not a version this release reads; write `version: {VERSION}`")
         box = self._part(BoxSettings, "box", required=True)
         mqtt = self._part(MqttSettings, "mqtt", required=True)
@@ -187,6 +205,7 @@ class _Checker:
             rules=rules,
             kinds=self._kinds,
             secrets=frozenset(s for s in self._document.secrets if s),
+            where=self._document.where,
         )
 
     def _part(self, cls: type[M], key: str, required: bool = False) -> M | None:
@@ -212,7 +231,8 @@ class _Checker:
                 continue
             kind = value.get("type")
             if not isinstance(kind, str):
-                self._wrong(f"{path}.type", f"is missing; known are {', '.join(plugins.names(family))}")
+                what = "is missing" if kind is None else f"{kind!r} is no name of a type"
+                self._wrong(f"{path}.type", f"{what}; known are {', '.join(plugins.names(family))}")
                 continue
             try:
                 cls = plugins.load(family, kind, f"{path}.type")
@@ -261,10 +281,10 @@ class _Checker:
         for name, source in sources.items():
             model = getattr(source, "model", None)
             if model is not None and model not in written["models"]:
-                self._wrong(f"sources.{name}.model", _unknown(model, written["models"], "model"))
+                self._wrong(f"sources.{name}.model", unknown(model, written["models"], "model"))
         for name, zone in zones.items():
             if zone.source not in written["sources"]:
-                self._wrong(f"zones.{name}.source", _unknown(zone.source, written["sources"], "source"))
+                self._wrong(f"zones.{name}.source", unknown(zone.source, written["sources"], "source"))
         for name, rule in rules.items():
             self._check_rule(f"rules.{name}", rule, zones, written)
 
@@ -273,10 +293,10 @@ class _Checker:
     ) -> None:
         for source in rule.cameras or ():
             if source not in written["sources"]:
-                self._wrong(f"{path}.cameras", _unknown(source, written["sources"], "source"))
+                self._wrong(f"{path}.cameras", unknown(source, written["sources"], "source"))
         for i, zone_id in enumerate(rule.zones):
             if zone_id not in written["zones"]:
-                self._wrong(f"{path}.zones.{i}", _unknown(zone_id, written["zones"], "zone"))
+                self._wrong(f"{path}.zones.{i}", unknown(zone_id, written["zones"], "zone"))
             elif zone_id in zones and rule.zone_kind and getattr(zones[zone_id], rule.zone_kind) is None:
                 self._wrong(f"{path}.zones.{i}", f"{zone_id!r} must be a zone with `{rule.zone_kind}:` for this rule")
         if not rule.zones and not rule.cameras:
@@ -288,41 +308,6 @@ class _Checker:
 
     def _wrong(self, path: str, message: str) -> None:
         self.problems.append(Problem(path, message))
-
-
-def problems_of(error: ValidationError, cls: type[BaseModel], path: str) -> list[Problem]:
-    """A pydantic error in our words: path, value, and what would be right."""
-    problems = []
-    for item in error.errors(include_url=False):
-        parts = [str(part) for part in item["loc"] if not _is_branch(part)]
-        where = ".".join([path, *parts]) if path else ".".join(parts)
-        if item["type"] == "extra_forbidden":
-            message = _unknown(parts[-1] if parts else "?", list(cls.model_fields) if len(parts) == 1 else [])
-        elif item["type"] == "missing":
-            message = "is missing"
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            message = message[:1].lower() + message[1:]
-            if not isinstance(item["input"], dict | list) and not _secret_like(parts):
-                message = f"{item['input']!r}: {message}"
-        problems.append(Problem(where, message))
-    return problems
-
-
-def _is_branch(part: Any) -> bool:
-    """Parts of a location that pydantic adds for unions and validators, not keys of the file."""
-    return isinstance(part, str) and ("[" in part or "(" in part or part in ("str", "int", "float", "bool"))
-
-
-def _secret_like(parts: list[str]) -> bool:
-    return any(word in part for part in parts for word in ("password", "secret", "credential", "url", "key"))
-
-
-def _unknown(name: str, known: Any, what: str = "key") -> str:
-    close = get_close_matches(str(name), list(known), 1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    listing = f"; known are {', '.join(known)}" if known else (f"; no {what}s are configured" if what != "key" else "")
-    return f"{name!r} is not a known {what}{hint}{listing}"
 
 
 def _required(cls: type[BaseModel]) -> list[str]:

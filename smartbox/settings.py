@@ -12,6 +12,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+LARGEST = 1e15  # beyond any duration in seconds or size in bytes that a box meets
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
@@ -20,9 +22,11 @@ def _quantity(value: Any, units: dict[str, Any], example: str) -> Any:
     if isinstance(value, bool):
         raise ValueError(f"write it as {example}")
     if isinstance(value, int | float):
+        if not abs(value) < LARGEST:  # NaN is not either
+            raise ValueError(f"is no sensible number; write it as {example}")
         return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*", str(value))
-    if not match or match[2].lower() not in units:
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]+)\s*", str(value))
+    if not match or match[2].lower() not in units or float(match[1]) >= LARGEST:
         raise ValueError(f"write it as {example}; units are {', '.join(units)}")
     return float(match[1]) * units[match[2].lower()]
 

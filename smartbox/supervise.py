@@ -14,12 +14,13 @@ SETTLED_S = 30.0
 
 
 def chain(error: BaseException) -> str:
-    """An error and its causes on one line."""
+    """An error and its causes on one line; a cause that only says again what was said is left out."""
     parts: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
         text = str(cause) or type(cause).__name__
-        if text not in parts:
+        gist = cause.strerror or text if isinstance(cause, OSError) else text
+        if not any(gist in part for part in parts):
             parts.append(text)
         cause = cause.__cause__
     return "; because ".join(parts)

@@ -1,7 +1,7 @@
 """One YAML file -> plain values, with `!secret`, `!include`, and the line that each key stands on."""
 
 import os
-from collections.abc import Hashable
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,18 @@ import yaml
 from smartbox.errors import ConfigError, Problem
 
 MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+MAX_VALUES = 200_000  # aliases of aliases would otherwise grow without end
+
+# What PyYAML says -> what an installer may do about it.
+_HINTS = {
+    "'\\t'": "; indent with spaces, not with tabs",
+    "mapping values are not allowed": "; is this line indented like its neighbours? Text with a colon needs quotes",
+    "expected <block end>": "; is this line indented like its neighbours?",
+    "could not find expected ':'": "; is a colon missing here, or a quote above?",
+    "undefined alias": "; text that begins with * needs quotes",
+    "expected ',' or": "; a comma or a closing bracket is missing here or above",
+}
 
 
 @dataclass
@@ -22,6 +34,7 @@ class Document:
     lines: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
+    count: int = 0
 
     def where(self, path: str) -> str:
         """`file:line` of a key's path, or of its nearest parent that stands in the file."""
@@ -43,12 +56,15 @@ def read(path: Path) -> Document:
 
 def _compose(path: Path) -> Any:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise ConfigError(f"{path}: is a device or a pipe, a YAML file is needed")  # reading it might never end
+        if status.st_size > MAX_BYTES:
             raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes; a configuration is a few kilobytes")
         text = path.read_text(encoding="utf-8")
         return yaml.compose(text, Loader=yaml.SafeLoader)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; give the configuration with -c FILE") from None
+        raise ConfigError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a directory, a YAML file is needed") from None
     except OSError as error:
@@ -58,7 +74,9 @@ def _compose(path: Path) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise ConfigError(f"{path}{at}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+        problem = str(getattr(error, "problem", None) or error)
+        hint = next((text for words, text in _HINTS.items() if words in problem), "")
+        raise ConfigError(f"{path}{at}: not valid YAML: {problem}{hint}") from error
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply") from None
 
@@ -72,13 +90,14 @@ class _Reader:
     def value(self, node: yaml.Node, path: str) -> Any:
         if path not in self._document.lines:
             self._document.lines[path] = node.start_mark.line + 1
-        if path.count(".") > 20:
-            self._wrong(path, "nested too deeply")
+        self._document.count += 1
+        if self._document.count > MAX_VALUES:
+            raise ConfigError(f"{self._document.path}: holds more than {MAX_VALUES} values; do its aliases grow?")
+        if path.count(".") > MAX_DEPTH:
+            self._wrong(path, f"is nested more than {MAX_DEPTH} deep")
             return None
-        if node.tag == "!secret":
-            return self._secret(node, path)
-        if node.tag == "!include":
-            return self._include(node, path)
+        if node.tag.startswith("!"):
+            return self._tagged(node, path)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -86,23 +105,33 @@ class _Reader:
         try:
             return self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
-            self._wrong(path, f"{node.value!r} is not understood: {getattr(error, 'problem', error)}")
+            self._wrong(path, f"{node.value[:80]!r} is not understood: {getattr(error, 'problem', error)}")
             return None
 
     def _mapping(self, node: yaml.MappingNode, path: str) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = self._scalars.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
-            if not isinstance(key, Hashable) or key is None:
-                self._wrong(path, "has a key that is no plain word")
+            key = key_node.value  # as it is written: `on`, `17` and dates too
+            if not isinstance(key_node, yaml.ScalarNode) or not key:
+                line = key_node.start_mark.line + 1
+                self._wrong(path, f"has a key that is no plain word, on line {line}; text with a bracket needs quotes")
                 continue
-            key = str(key)
             below = f"{path}.{key}" if path else key
             if key in result:
                 self._wrong(below, f"stands twice; the second time on line {key_node.start_mark.line + 1}")
             self._document.lines.setdefault(below, key_node.start_mark.line + 1)
             result[key] = self.value(value_node, below)
         return result
+
+    def _tagged(self, node: yaml.Node, path: str) -> Any:
+        known = {"!secret": self._secret, "!include": self._include}
+        if node.tag not in known:
+            self._wrong(path, f"{node.tag} is not a known tag; known are {' and '.join(known)}")
+        elif not isinstance(node, yaml.ScalarNode) or not node.value:
+            self._wrong(path, f"write it as `{node.tag} name`")
+        else:
+            return known[node.tag](node, path)
+        return None
 
     def _secret(self, node: yaml.Node, path: str) -> str | None:
         name = str(node.value)
@@ -142,19 +171,25 @@ def find_secret(name: str, folder: Path) -> str:
         places[:0] = [Path(credentials) / name, Path(credentials) / f"smartbox_{name}"]  # alone, or of the directory
     for place in places:
         try:
-            return place.read_text(encoding="utf-8").strip()
+            text = place.read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "not UTF-8 text"
             raise ConfigError(f"!secret {name}: {place} cannot be read: {why}") from error
+        if not text:
+            raise ConfigError(f"!secret {name}: {place} is empty")
+        return text
     return _secret_of_file(name, folder / "secrets.yaml", places)
 
 
 def _secret_of_file(name: str, file: Path, places: list[Path]) -> str:
+    """The text as it is written there: a password of digits keeps its zeros."""
     node = _compose(file) if file.exists() else None
-    values = yaml.SafeLoader("").construct_document(node) if isinstance(node, yaml.MappingNode) else {}
-    if name not in values:
-        tried = ", ".join(map(str, [*places, file]))
-        raise ConfigError(f"!secret {name}: found in none of {tried}")
-    return str(values[name])
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if key.value == name:
+            if not isinstance(value, yaml.ScalarNode) or not value.value:
+                raise ConfigError(f"!secret {name}: {file} has no text for it; write `{name}: the-secret`")
+            return str(value.value).strip()
+    tried = ", ".join(map(str, [*places, file]))
+    raise ConfigError(f"!secret {name}: found in none of {tried}; write it into one of them")

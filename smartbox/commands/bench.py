@@ -9,6 +9,7 @@ from typing import Any
 from smartbox import bench, plugins
 from smartbox.build import bundle_dirs
 from smartbox.bundle import Bundle, find, installed
+from smartbox.commands._args import count, positive
 from smartbox.config import default_state_dir
 
 EXAMPLE = "smartbox bench --bundle lrssd-park --fps 5"
@@ -18,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", metavar="B", help="name or path of a bundle; default: all that are found")
     known = plugins.names("backends")
     parser.add_argument("--backend", metavar="X", action="append", choices=known, help="only this; may be repeated")
-    parser.add_argument("--fps", type=float, default=5.0, help="analysed frames per second and camera (default 5)")
-    parser.add_argument("--runs", type=int, default=50, help="runs per figure (default 50)")
+    parser.add_argument("--fps", type=positive, default=5.0, help="analysed frames per second and camera (default 5)")
+    parser.add_argument("--runs", type=count, default=50, help="runs per figure (default 50)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
 
@@ -41,7 +42,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _row(bundle: Bundle, args: argparse.Namespace) -> dict[str, Any]:
     names = args.backend or bench.candidates(bundle)
-    found = bench.survey(bundle, names, max(1, args.runs))
+    found = bench.survey(bundle, names, args.runs)
     return {
         "name": bundle.name,
         "version": bundle.manifest.version,

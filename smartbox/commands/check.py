@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from smartbox import config as configuration
 from smartbox import probe
 from smartbox.build import Parts, parts, watched
+from smartbox.commands._args import UsageError
 from smartbox.errors import ConfigError
 from smartbox.sketch import sketch
 from smartbox.supervise import chain
@@ -25,8 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     if args.pictures and not args.probe:
-        print("smartbox check: --pictures needs --probe", file=sys.stderr)
-        return 2
+        raise UsageError("--pictures needs --probe")
     try:
         made = parts(configuration.load(args.config))
     except ConfigError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from smartbox import anysource, journal
 from smartbox import config as configuration
 from smartbox.build import parts
+from smartbox.commands._args import UsageError
 from smartbox.daemon import Daemon
 from smartbox.errors import ConfigError
 from smartbox.notify import Notifier
@@ -28,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     if (args.config is None) == (args.source is None):
-        print("smartbox run: give either -c FILE or --source URL", file=sys.stderr)
-        return 2
+        raise UsageError("give either -c FILE or --source URL")
     journal.setup(logging.DEBUG if args.verbose else logging.INFO)
     config = anysource.load(args.source) if args.source else configuration.load(args.config)
     notifier = Notifier()

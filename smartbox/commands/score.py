@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from smartbox import config as configuration
+from smartbox.commands._args import duration
 from smartbox.errors import SmartboxError
 from smartbox.score import score_documents
-from smartbox.settings import parse_duration
 
 EXAMPLE = "smartbox score -c smartbox.yaml --truth truth.jsonl --events events.jsonl"
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--duration",
-        type=_duration,
+        type=duration,
         metavar="10min",
         help="length of each camera's recording; without it, up to the last moment that truth or events tell of",
     )
@@ -40,16 +40,9 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _duration(text: str) -> float:
-    try:
-        return parse_duration(float(text) if text.replace(".", "", 1).isdecimal() else text)
-    except ValueError as e:
-        raise argparse.ArgumentTypeError(str(e)) from e
-
-
 def _lines(path: Path) -> list[str]:
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise SmartboxError(f"{path} cannot be read: {e}") from e
+        raise SmartboxError(f"{path} cannot be read: {getattr(e, 'strerror', None) or 'it is not text'}") from e
     return [line for line in text.splitlines() if line.strip()]

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from smartbox import config as configuration
+from smartbox.commands._args import UsageError, duration, positive, seed
 from smartbox.errors import ConfigError, StorageError
 from smartbox.progress import Progress
-from smartbox.settings import parse_duration
 from smartbox.simulation.compose import Seen
 from smartbox.simulation.film import Film, Shot
 from smartbox.simulation.park import WATCHES
@@ -53,18 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("simulation"), metavar="DIR", help="default: simulation"
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="who comes and when, colours and weather (default 1)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="who comes and when, colours and weather (default 1)")
     parser.add_argument("--night", action="store_true", help="in the dark")
-    parser.add_argument("--fps", type=float, default=5.0, help="frames per second (default 5)")
-    parser.add_argument("--duration", type=parse_duration, default=ROUND, metavar="180s", help="of each recording")
+    parser.add_argument("--fps", type=positive, default=5.0, help="frames per second (default 5)")
+    parser.add_argument("--duration", type=duration, default=ROUND, metavar="180s", help="of each recording")
     parser.add_argument("--json", action="store_true", help="print the episodes as JSON lines and nothing else")
 
 
 def main(args: argparse.Namespace) -> int:
     if (args.scenario is None) == (args.config is None):
-        raise ConfigError("give either SCENARIO or -c FILE")
-    if args.fps <= 0 or args.duration <= 0:
-        raise ConfigError(f"--fps {args.fps:g} and --duration {args.duration:g} must be above 0")
+        raise UsageError("give either SCENARIO or -c FILE")
     _make(args.output)
     if args.scenario in SOUNDS:
         write_wav(args.output / "audio.wav", sound(cast(Sound, args.scenario), args.duration, args.seed or 1))
@@ -77,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
             for camera in cameras:
                 _record(camera, args, file)
     except OSError as error:
-        raise StorageError(f"{truth} cannot be written: {error}") from error
+        raise StorageError(f"{truth} cannot be written: {error.strerror}") from error
     _say(args, f"{truth}: the truth about {', '.join(c.source for c in cameras)}")
     return 0
 
@@ -86,7 +84,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{folder} cannot be made: {error}") from error
+        raise StorageError(f"{folder} cannot be made: {error.strerror}") from error
 
 
 def _say(args: argparse.Namespace, text: str) -> None:

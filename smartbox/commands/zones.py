@@ -3,7 +3,6 @@
 import argparse
 import base64
 import json
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import cv2
 
 from smartbox import config as configuration
 from smartbox.clock import SystemClock
+from smartbox.commands._args import UsageError
 from smartbox.config import Config
 from smartbox.errors import SmartboxError, SourceError
 from smartbox.geometry import Zone
@@ -34,9 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     config = configuration.load(args.config)
     if args.source not in config.sources:
-        known = ", ".join(config.sources)
-        print(f"smartbox zones: {args.config} has no source {args.source!r}; it has {known}", file=sys.stderr)
-        return 2
+        known = ", ".join(config.sources) or "none"
+        raise UsageError(f"{args.config} has no source {args.source!r}; it has {known}")
     frame = look(config, args.source)
     try:
         args.output.write_text(page(config, args.source, frame.image), encoding="utf-8")

@@ -1,0 +1,50 @@
+"""Arguments that several commands take; what is wrong with them is wrong usage: exit code 2."""
+
+import argparse
+import math
+
+from smartbox.settings import parse_duration
+
+
+class UsageError(Exception):
+    """The arguments do not fit together, or not the configuration."""
+
+
+def duration(text: str) -> float:
+    """`60s`, `5min` or a number of seconds, above 0."""
+    try:
+        seconds = parse_duration(float(text) if _is_number(text) else text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be more than 0; write it as 60s or 5min")
+    return seconds
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    if not _is_number(text) or not 0 < float(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number above 0")
+    return float(text)
+
+
+def count(text: str) -> int:
+    """A whole number, at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number of at least 1")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number of at least 0")
+    return int(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
