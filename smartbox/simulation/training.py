@@ -10,6 +10,7 @@ import numpy as np
 
 from smartbox.simulation.backdrop import Backdrop, render_backdrop
 from smartbox.simulation.compose import Placed, compose
+from smartbox.simulation.cycles import CycleKind, cycle_mesh, helmet, random_cycle, riding
 from smartbox.simulation.lens import random_lens
 from smartbox.simulation.light import random_light
 from smartbox.simulation.people import Pose, person_mesh, random_person, sitting, standing, walking
@@ -97,9 +98,35 @@ def _cast(rng: np.random.Generator, world: World, backdrop: Backdrop) -> list[Pl
                 (*place, heading, look.length / 2) if lamps else None,
             )
         )
+    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.7, 0.15, 0.1, 0.05])) if world.wheels else 0):
+        cast += _rider(rng, world, backdrop, spots)
+    for seat in world.seats:
+        if rng.random() < 0.5:
+            mesh = person_mesh(random_person(rng), _seated(rng))
+            cast.append(Placed("person", mesh.moved(seat[0], seat[1], 0.0, seat[2])))
     for _ in range(people):
         cast += _somebody(rng, backdrop, spots)
     return cast
+
+
+def _rider(rng: np.random.Generator, world: World, backdrop: Backdrop, spots: list[_Spot]) -> list[Placed]:
+    """A motorcycle or a bicycle, mostly with somebody on it; the two are listed apart."""
+    kind: CycleKind = "motorcycle" if rng.random() < 0.65 else "bicycle"
+    place = _place(rng, backdrop, spots, 0.9, MIN_PIXELS / 1.2)
+    if place is None:
+        return []
+    heading = world.along + float(rng.choice([0, np.pi])) + float(rng.normal(0, 0.3))
+    if rng.random() < 0.4:
+        heading = float(rng.uniform(0, 2 * np.pi))
+    bike = cycle_mesh(random_cycle(rng, kind), bool(rng.random() < 0.4)).moved(*place, 0.0, heading)
+    out = [Placed(kind, bike)]
+    if rng.random() < 0.75:
+        look = replace(random_person(rng), coat=0.0, hat=helmet(rng) if rng.random() < 0.75 else None)
+        body = person_mesh(look, riding(kind, float(rng.uniform(0, 6.3)))).moved(
+            -0.32 if kind == "motorcycle" else -0.2, 0.0
+        )
+        out.append(Placed("person", body.moved(*place, 0.0, heading)))
+    return out
 
 
 def _somebody(rng: np.random.Generator, backdrop: Backdrop, spots: list[_Spot]) -> list[Placed]:
@@ -129,13 +156,7 @@ def random_pose(rng: np.random.Generator) -> Pose:
             lean=float(rng.uniform(-0.05, 0.25)), bow=float(rng.uniform(-0.1, 0.5)), turn=float(rng.uniform(-0.8, 0.8)),
         )  # fmt: skip
     if kind < 0.95:
-        reach = rng.uniform(0.2, 1.2, 2)
-        return sitting(
-            (float(reach[0]), float(reach[1])),
-            float(rng.uniform(0, 0.8)),
-            float(rng.uniform(-0.6, 0.6)),
-            float(rng.uniform(-0.1, 0.5)),
-        )
+        return _seated(rng)
     if kind < 0.98:
         return Pose(
             lying=True,
@@ -146,6 +167,12 @@ def random_pose(rng: np.random.Generator) -> Pose:
     return Pose(
         hips=(1.9, 1.7), knees=(2.2, 2.3), shoulders=(0.8, 0.7), elbows=(0.8, 0.5), lean=0.5, bow=0.2
     )  # crouching
+
+
+def _seated(rng: np.random.Generator) -> Pose:
+    reach = rng.uniform(0.2, 1.2, 2)
+    bow, turn, lean = float(rng.uniform(0, 0.8)), float(rng.uniform(-0.6, 0.6)), float(rng.uniform(-0.1, 0.5))
+    return sitting((float(reach[0]), float(reach[1])), bow, turn, lean)
 
 
 def _place(

@@ -1,7 +1,7 @@
 """Vehicles as lofted bodies with windows, wheels and lamps. Local axes: x forward, y left, z up; metres."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -90,7 +90,9 @@ def random_vehicle(rng: np.random.Generator, kind: VehicleKind) -> VehicleLook:
 def vehicle_mesh(look: VehicleLook, lamps: bool = False) -> Mesh:
     """The body in local axes; `lamps`: head and tail lights burn."""
     make = {"car": _car, "bus": _bus, "truck": _truck}[look.kind]
-    return make(look, 1.0 if lamps else 0.0)
+    body = make(look, 1.0 if lamps else 0.0)
+    # The faces of long bodies are large: what lies on them must be drawn after them from any side.
+    return body if look.kind == "car" else replace(body, lift=body.lift * 3)
 
 
 def _jitter(colour: Sequence[float], rng: np.random.Generator) -> Colour:
@@ -370,9 +372,9 @@ def _cargo(look: VehicleLook, rng: np.random.Generator, x0: float, x1: float, be
         wall = bed + rng.uniform(0.35, 0.6) if look.body == "flat" else bed + rng.uniform(0.8, 1.2)
         load = _shade(look.second, 0.7) if rng.random() < 0.5 else (70.0, 95.0, 120.0)
         parts = [_hull(x0, x1, half, bed, wall, tone, 8, 0.03, 0.1)]
-        parts.append(
-            _hull(x0 + 0.3, x1 - 0.3, half * 0.85, wall - 0.05, wall + rng.uniform(0.1, 0.9), load, 6, 0.35, 0.0)
-        )
+        high = wall + rng.uniform(0.1, 0.9)
+        pile = _hull(x0 + 0.3, x1 - 0.3, half * 0.85, wall - 0.05, high, load, 6, 0.35, 0.0)
+        parts.append(replace(pile, lift=pile.lift + 0.4))
     elif look.body == "tank":
         turn = np.arange(10) * 2 * np.pi / 10
         ring = np.column_stack([np.cos(turn) * half * 0.92, np.sin(turn) * 0.85 + bed + 0.85])

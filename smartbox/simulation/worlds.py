@@ -13,12 +13,14 @@ from smartbox.simulation.mesh import Colour, Mesh, patch
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A layout with the camera that looks at it; along: direction of traffic (radians); wheels: room for vehicles."""
+    """A layout with the camera that looks at it; along: direction of traffic (radians); wheels: room for vehicles;
+    seats: x, y, heading of chairs."""
 
     layout: Layout
     camera: Camera
     along: float
     wheels: bool
+    seats: tuple[tuple[float, float, float], ...] = ()
 
 
 def random_world(rng: np.random.Generator, light: Light, width: int, height: int, above: float = 0.0) -> World:
@@ -195,9 +197,19 @@ def _room(rng: np.random.Generator, width: int, height: int) -> World:
         layout.paving(-6, -4, 6, 9, step, tone(rng, (90, 100, 110), 0.4))
     wide, deep, tall = float(rng.uniform(2.4, 5)), float(rng.uniform(3.5, 7.5)), float(rng.uniform(2.5, 3.2))
     room_walls(layout, rng, wide, -4.0, deep, tall)
-    for _ in range(int(rng.integers(0, 3))):
-        x, y = float(rng.uniform(-wide + 1, wide - 1)), float(rng.uniform(0.5, deep - 1))
-        layout.props += L.desk(x, y, float(rng.uniform(1.2, 1.9)), 0.7, tone(rng, (110, 140, 165), 0.4))
+    seats = []
+    for x in np.arange(-wide + 1.0, wide - 0.8, 2.1):
+        if rng.random() < 0.5:
+            continue
+        y, heading = (
+            float(rng.uniform(1.0, deep - 1.2)),
+            float(rng.uniform(0, 2 * np.pi) if rng.random() < 0.6 else -1.6),
+        )
+        wood = L.desk(0.0, 0.0, float(rng.uniform(1.2, 1.7)), 0.65, tone(rng, (110, 140, 165), 0.4))
+        place = float(x) + 0.62 * float(np.cos(heading)), y + 0.62 * float(np.sin(heading))
+        layout.props += [part.moved(*place, 0.0, heading + np.pi / 2) for part in wood]
+        layout.props.append(L.chair(float(x), y, heading, tone(rng, (70, 70, 70), 0.5)))
+        seats.append((float(x), y, heading))
     for _ in range(int(rng.integers(0, 3))):
         layout.props.append(
             L.chair(
@@ -210,7 +222,7 @@ def _room(rng: np.random.Generator, width: int, height: int) -> World:
     eye = (float(rng.uniform(-0.8, 0.8) * wide), -2.5, float(rng.uniform(1.5, tall - 0.1)))
     yaw = float(np.degrees(np.arctan2(-eye[0], deep * 0.5 + 2.5)) + rng.uniform(-12, 12))
     pitch = float(np.degrees(np.arctan2(eye[2] - 0.8, rng.uniform(2.5, 6))))
-    return World(layout, Camera(width, height, eye, yaw, pitch, float(rng.uniform(60, 100))), 0.0, False)
+    return World(layout, Camera(width, height, eye, yaw, pitch, float(rng.uniform(60, 100))), 0.0, False, tuple(seats))
 
 
 def room_walls(layout: Layout, rng: np.random.Generator, wide: float, front: float, deep: float, tall: float) -> None:
