@@ -63,7 +63,8 @@ def zones(scene: Scene) -> dict[str, Polygon]:
     if scene == "post":
         return {"post": on_ground(cam, [(-1.6, -0.4), (2.3, -0.4), (2.3, 4.2), (-1.6, 4.2)])}
     if scene == "lane":
-        return {"lane": on_ground(cam, [(-9, LANE_Y[0]), (9, LANE_Y[0]), (9, LANE_Y[1]), (-9, LANE_Y[1])])}
+        near, far = LANE_Y[0] - 0.4, LANE_Y[1] + 2.2  # with the verge: boxes reach up into it, lorries' most of all
+        return {"lane": on_ground(cam, [(-9, near), (9, near), (9, far), (-9, far)])}
     if scene == "gate":
         x0, y0, x1, y1 = YARD
         return {"yard": on_ground(cam, [(x0, y0), (x1, y0), (x1, y1), (x0, y1)])}
