@@ -1,4 +1,4 @@
-"""What breaks a rule does so clearly, and what does not, clearly not: a detector that is a little off decides nothing."""
+"""What breaks a rule does so clearly, and what does not, clearly not: a detector a little off decides nothing."""
 
 import cv2
 import numpy as np
