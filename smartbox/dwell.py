@@ -1,7 +1,8 @@
 """For how long: the one time machine of all rules. Pure, in seconds, without a clock.
 
 A rule says what holds now; a `Dwell` follows one subject of it from the first match to the end:
-candidate -> (ready, when the runner lets it) begun -> over.
+candidate -> (ready, when the runner lets it) begun -> over. A young candidate that did not hold for the share needed
+starts anew with its next match: a flicker before the arrival must not make the alarm early.
 
 Each sample stands until the next one. Two kinds of time are kept apart:
 *known* time, in which the condition was seen to hold or not, and *elapsed* time, which also runs while the subject
@@ -51,17 +52,18 @@ class Dwell:
 
     def __init__(self, spec: DwellSpec, time: float) -> None:
         self.spec = spec
-        self.started_at = time
-        self.last_match = time
-        self.elapsed = 0.0
-        self.lasted = 0.0
         self.begun = False
         self._window = min(spec.window, spec.dwell)
         self._end_window = min(spec.window, spec.end)
-        self._known = 0.0
-        self._holds: bool | None = True
-        self._held_until = 0.0
         self._held: deque[tuple[float, float]] = deque()  # stretches of known time in which it held
+        self._start(time)
+
+    def _start(self, time: float) -> None:
+        self.started_at = self.last_match = time
+        self.elapsed = self.lasted = 0.0
+        self._known = self._held_until = 0.0
+        self._holds: bool | None = True
+        self._held.clear()
 
     @classmethod
     def resumed(cls, spec: DwellSpec, last_match: float, elapsed: float) -> "Dwell":
@@ -79,6 +81,8 @@ class Dwell:
                 self._hold(before, self._known)
         self._holds = holds
         if holds:
+            if not self.begun and self._known < self._window and self.share(self._window) < self.spec.enter - _EPS:
+                self._start(time)
             self.last_match, self.lasted = time, self.elapsed
             self._held_until = self._known
 

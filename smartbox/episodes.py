@@ -32,6 +32,10 @@ RESUME_S = 5.0
 """How long (s of received frames) a held object may take to be found again: a tracker has to confirm it first."""
 
 
+OUT_OF_SIGHT_S = 10.0
+"""A track that was not seen for so long (s) may come back as another object: its cooldown is over."""
+
+
 class RuleRunner:
     """One rule on one source. Not thread-safe; all times are arguments."""
 
@@ -56,7 +60,7 @@ class RuleRunner:
         self._subjects: list[Subject] = []
         self._matches: list[Match] = []
         self._seen: frozenset[int] = frozenset()
-        self._cooling: dict[str, float] = {}
+        self._cooling: dict[str, tuple[float, float]] = {}  # subject -> until when, and when it was last seen
         self._time: float | None = None  # of the last scene
         self._since: float | None = None  # of the first silence
         self._watched = 0.0  # s of received frames since the start of the schedule's window
@@ -159,7 +163,6 @@ class RuleRunner:
         seconds = min(silence, self._freeze)
         self._watched += seconds
         self._settled += seconds if silence <= HOLD_AFTER else 0.0
-        self._cooling = {name: until for name, until in self._cooling.items() if until > time}
         return seconds
 
     def _hold(self, reason: EndReason) -> None:
@@ -168,10 +171,23 @@ class RuleRunner:
             subject.held = subject.held or reason
 
     def _trusted(self, scene: Scene) -> Scene:
-        """The scene with only the tracks that were really seen at the last inference."""
+        """The scene with only the tracks that were found at the last inference, or believed in where that will do."""
         if scene.inferred:
-            self._seen = frozenset(t.id for t in scene.tracks if t.seen)
-        return replace(scene, tracks=tuple(t for t in scene.tracks if t.id in self._seen))
+            self._seen = frozenset(t.id for t in scene.tracks if t.seen or self.rule.believes)
+        scene = replace(scene, tracks=tuple(t for t in scene.tracks if t.id in self._seen))
+        if self._cooling:
+            self._cool(scene)
+        return scene
+
+    def _cool(self, scene: Scene) -> None:
+        """Forget cooldowns that are over, or whose track has been out of sight."""
+        now, names = scene.time, {f"track:{t.id}" for t in scene.tracks}
+        for name, (until, seen) in list(self._cooling.items()):
+            here = name in names or not name.startswith("track:")
+            if now >= until or (not here and now - seen > OUT_OF_SIGHT_S):
+                del self._cooling[name]
+            elif here:
+                self._cooling[name] = until, now
 
     def _follow(self, scene: Scene, seconds: float) -> list[Event]:
         pairs, fresh = assign(self._subjects, self._matches, scene)
@@ -205,7 +221,7 @@ class RuleRunner:
         elapsed, last = subject.dwell.elapsed, subject.event
         if last is None:
             after = self.rule.announce(subject.name)
-            due = after is not None and elapsed >= after and time >= self._cooling.get(subject.name, -math.inf)
+            due = after is not None and elapsed >= after and subject.name not in self._cooling
             return [self._event(subject, "begin", time, utc)] if due and self._firm(subject) else []
         if elapsed - subject.begun_at >= self.rule.max_duration:
             return [self._end(subject, time, utc, "max_duration")]
@@ -227,7 +243,7 @@ class RuleRunner:
         event = self._event(subject, "end", time, utc, reason)
         subject.event = subject.episode = None
         if reason in {"cleared", "max_duration"}:
-            self._cooling[subject.name] = time + self.rule.cooldown
+            self._cooling[subject.name] = time + self.rule.cooldown, subject.dwell.last_match
         return event
 
     def _event(self, subject: Subject, phase: Phase, time: float, utc: float, reason: EndReason | None = None) -> Event:
@@ -263,7 +279,7 @@ class RuleRunner:
         """A begin and its end for each moment."""
         events: list[Event] = []
         for match in matches:
-            if scene.time < self._cooling.get(match.subject, -math.inf):
+            if match.subject in self._cooling:
                 continue
             subject = Subject(match, Dwell(self.rule.dwell_spec(match.subject), scene.time))
             events.append(self._event(subject, "begin", scene.time, scene.utc))

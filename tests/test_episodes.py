@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartbox.types import Event, Scene
-from tests.rules.script import ELSEWHERE, SPOT, UTC, Script, Thing, person, play, runner, told
+from tests.rules.script import ELSEWHERE, OUTSIDE, SPOT, UTC, Script, Thing, person, play, runner, told
 
 
 def test_what_a_begin_and_its_end_say() -> None:
@@ -46,14 +46,26 @@ def test_a_change_of_severity_is_told_at_once() -> None:
 
 
 def test_cooldown_is_per_subject_and_delays() -> None:
-    twice = Script([person(1, 10, 30), person(1, 60, 400), person(2, 60, 80, ELSEWHERE)], 420)
-    events = play(runner("intrusion"), twice)
+    roams = [person(1, 10, 30), person(1, 30, 60, OUTSIDE), person(1, 60, 400), person(2, 60, 80, ELSEWHERE)]
+    events = play(runner("intrusion"), Script(roams, 420))
     assert [(e.objects[0].subject, *told([e])[0]) for e in events if e.phase == "begin"] == [
         ("track:1", "begin", 15.0),
         ("track:2", "begin", 65.0),
         ("track:1", "begin", 335.0),
     ]
-    assert told(play(runner("intrusion", cooldown=0), twice))[2] == ("begin", 65.0)
+    assert told(play(runner("intrusion", cooldown=0), Script(roams, 420)))[2] == ("begin", 65.0)
+
+
+def test_cooldown_is_not_for_who_comes_later() -> None:
+    """A tracker may give the id of who left to the next one at the same place."""
+    twice = Script([person(1, 10, 30), person(1, 60, 90)], 120)
+    assert told(play(runner("intrusion"), twice), "begin") == [("begin", 15.0), ("begin", 65.0)]
+
+
+def test_cooldown_of_a_sound() -> None:
+    sirens = Script(until=420, sounds=lambda t: {"siren": 0.9 if 10 <= t < 20 or 60 <= t < 70 or 320 <= t < 400 else 0})
+    events = play(runner("sound", labels=["siren"]), sirens)
+    assert told(events, "begin") == [("begin", 11.0), ("begin", 325.0)]
 
 
 def test_max_duration() -> None:

@@ -20,6 +20,9 @@ from smartbox.types import Box, EventClass, Match, Point, Scene, Severity, Track
 ZoneKind = Literal["polygon", "line", "slots"]
 Anchor = Literal["bottom_center", "center", "overlap"]
 
+STANDS_S = 1.0
+"""A vehicle that has not moved for so long (s) stands; less long ago it drove through or was still parking."""
+
 GROUPS: Mapping[str, frozenset[str]] = {"vehicle": frozenset({"car", "bus", "truck"})}
 """Labels that a rule takes for one: detectors confuse them from frame to frame."""
 
@@ -43,6 +46,8 @@ class RuleSettings(Settings, ABC):
     """It judges scenes of sounds; else scenes of pictures."""
     instant: ClassVar[bool] = False
     """Its matches are moments without duration."""
+    believes: ClassVar[bool] = False
+    """Tracks that were missed, and that the tracker still believes in, count as well."""
     every_frame: ClassVar[bool] = False
     """It is asked at frames without inference too; else what held at the last inference stands."""
     unused: ClassVar[tuple[str, ...]] = ()
@@ -69,7 +74,7 @@ class RuleSettings(Settings, ABC):
     exit_ratio: float = Field(0.2, gt=0, le=1)
     """Below this share of the window the condition is given up: one false box does not keep it alive."""
     cooldown: Duration = Field(300.0, ge=0, le=86400)
-    """Seconds after an end in which the same subject does not begin again."""
+    """Seconds after an end in which the same subject does not begin again, as long as it stays in sight."""
     severity: Severity = "medium"
     """How bad it is: info, low, medium, high or critical."""
     evidence_count: int = Field(3, ge=0, le=10)
@@ -186,3 +191,7 @@ def longer_side(box: Box) -> float:
 def track_match(track: Track, zone: Zone, **detail: Any) -> Match:
     """A match of a track in a zone."""
     return Match(f"track:{track.id}", track.label, track.score, track.xyxy, zone.id, detail)
+
+
+def stands(track: Track, time: float) -> bool:
+    return time - track.moved_at >= STANDS_S - 1e-6

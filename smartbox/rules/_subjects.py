@@ -1,7 +1,7 @@
 """Who is who from scene to scene: what a rule follows must outlive a change of track id and a passing lorry.
 
 Pure. A subject is normally continued by the match of its own name. Where that is missing, and it is a track:
-  * a new track at its place takes it over (the tracker switched ids);
+  * a new track at its place, or one step beside it a moment later, takes it over (the tracker switched ids);
   * while something stands in front of it, it is hidden: neither there nor gone.
 """
 
@@ -114,7 +114,9 @@ def _take_overs(
                 continue
             assert subject.match.xyxy is not None  # it is a track
             overlap = iou(subject.match.xyxy, match.xyxy)
-            if overlap >= SAME_PLACE and _may_follow(subject, tracks[match.subject], match.subject, tracks, time):
+            soon = not subject.held and time - subject.dwell.last_match <= SWITCH_S
+            close = overlap >= SAME_PLACE or (soon and _one_step(subject.match.xyxy, match.xyxy))
+            if close and _may_follow(subject, tracks[match.subject], match.subject, tracks, time):
                 found.append((overlap, subject, match))
     return [(s, m) for _, s, m in sorted(found, key=lambda entry: -entry[0])]
 
@@ -128,6 +130,13 @@ def _may_follow(subject: Subject, track: Track, name: str, tracks: Mapping[str, 
     if time - lost_at > (HOLD_AFTER if subject.stood else SWITCH_S):
         return False
     return track.first_seen >= lost_at - SWITCH_S or name in subject.twins
+
+
+def _one_step(a: Box, b: Box) -> bool:
+    """Whether who was at `a` a moment ago may be at `b`: as large, and not further away than its own width."""
+    (aw, ah), (bw, bh) = ((box[2] - box[0], box[3] - box[1]) for box in (a, b))
+    dx, dy = abs(a[0] + a[2] - b[0] - b[2]) / 2, abs(a[1] + a[3] - b[1] - b[3]) / 2
+    return dx <= max(aw, bw) and dy <= max(ah, bh) / 2 and 1 / 3 <= (aw * ah) / max(bw * bh, 1e-9) <= 3
 
 
 def _same_place(a: Box | None, b: Box | None) -> bool:

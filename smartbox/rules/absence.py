@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -19,6 +20,8 @@ class Plugin(RuleSettings):
 
     It is armed once the post was manned for 10 s, or after `arm_unmanned`.
     """
+
+    believes: ClassVar[bool] = True
 
     min_people: int = Field(1, ge=1, le=100)
     """Persons who must be in the zone."""

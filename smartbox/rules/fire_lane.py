@@ -7,7 +7,7 @@ from pydantic import Field
 
 from smartbox.dwell import DwellSpec
 from smartbox.geometry import Zone
-from smartbox.rules._base import Anchor, RuleSettings, expand, track_match
+from smartbox.rules._base import Anchor, RuleSettings, expand, stands, track_match
 from smartbox.settings import Duration
 from smartbox.types import Match, Scene, Severity
 
@@ -29,8 +29,10 @@ class Plugin(RuleSettings):
     severity: Severity = "high"
 
     def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
-        tracks = self._eligible(scene, expand(["vehicle"]) - expand(self.ignore))
-        return [track_match(t, zone) for t in tracks if (zone := self._zone_of(t, zones))]
+        """Vehicles that stand in the lane; one that is reported already may move in it."""
+        vehicles = self._eligible(scene, expand(["vehicle"]) - expand(self.ignore))
+        stay = [t for t in vehicles if stands(t, scene.time) or f"track:{t.id}" in active]
+        return [track_match(t, zone) for t in stay if (zone := self._zone_of(t, zones))]
 
     def dwell_spec(self, subject: str) -> DwellSpec:
         return self._spec(self.vehicle, self.clear)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from smartbox.dwell import DwellSpec
 from smartbox.geometry import Polygon, Zone, covered
-from smartbox.rules._base import RuleSettings, ZoneKind
+from smartbox.rules._base import RuleSettings, ZoneKind, stands
 from smartbox.settings import Duration
 from smartbox.types import Box, Match, Point, Scene, Severity
 
@@ -38,12 +38,12 @@ class Slot:
 
 
 class Plugin(RuleSettings):
-    """A slot changes its state after `hold`; by the boxes of vehicles, one slot for each vehicle."""
+    """A slot changes its state after `hold`; by the boxes of vehicles that stand, one slot for each."""
 
     zone_kind: ClassVar[ZoneKind | None] = "slots"
     unused: ClassVar[tuple[str, ...]] = ("anchor", "min_overlap")
 
-    min_cover: float = Field(0.4, gt=0, le=1)
+    min_cover: float = Field(0.5, gt=0, le=1)
     """Share of a slot's area that a vehicle's box must cover to stand in it."""
     hold: Duration = Field(10.0, ge=0.5, le=600)
     """Seconds for which a slot must look otherwise before its state changes."""
@@ -66,7 +66,7 @@ class Plugin(RuleSettings):
         slots = [Slot.of(name, zone.id, polygon) for zone in zones for name, polygon in zone.slots.items()]
         found: dict[str, Match] = {}
         for track in self._eligible(scene, ["vehicle"]):
-            slot = self._slot_of(track.xyxy, slots)
+            slot = self._slot_of(track.xyxy, slots) if stands(track, scene.time) else None
             if slot and (slot.name not in found or found[slot.name].score < track.score):
                 subject = f"slot:{slot.name}"
                 detail = {"event": "overstay"}

@@ -22,6 +22,7 @@ LOT = Zone(
 )
 ZONES = {zone.id: zone for zone in (LANE, LINE, LOT)}
 
+STOOD = 1.0  # things are found standing, so that the times of vehicles are plain
 SPOT: Box = (0.40, 0.50, 0.60, 0.70)
 ELSEWHERE: Box = (0.62, 0.60, 0.76, 0.80)
 OUTSIDE: Box = (0.02, 0.02, 0.12, 0.12)
@@ -105,7 +106,7 @@ class Script:
         self, thing: Thing, time: float, memory: dict[int, tuple[Box, float, float]], trails: dict[int, Point]
     ) -> Track:
         box = thing.at(time)
-        old, first, moved = memory.get(thing.id, (box, time, time))
+        old, first, moved = memory.get(thing.id, (box, time, time - STOOD))
         moved = time if box != old else moved
         memory[thing.id] = (box, first, moved)
         anchor = ((box[0] + box[2]) / 2, box[3])

@@ -146,7 +146,7 @@ ABOVE = Zone(
 )
 def test_which_slot_a_box_stands_in(zone: Zone, box: Box, slot: str | None) -> None:
     rule = runner("parking").rule
-    track = Track(1, "car", box, 0.9, 0, 0, 0, ((0, 0), (0, 0)))
+    track = Track(1, "car", box, 0.9, 0, 0, -9, ((0, 0), (0, 0)))
     assert [m.subject for m in rule.matches(Scene("east", 0, 0, (track,)), [zone], frozenset())] == (
         [slot] if slot else []
     )
