@@ -12,7 +12,7 @@ TEST_PACKAGES := mosquitto mosquitto-clients ffmpeg libfaketime \
 	python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad chromium chromium-driver
 
-.PHONY: help run test lint bench faults test-systemd test-arm install uninstall clean
+.PHONY: help run test lint bench test-demo faults test-systemd test-arm install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -35,6 +35,9 @@ bench: $(VENV)/test.stamp ## figures on this machine: backends, tracker, latency
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/smartbox bench --bundle lrssd-park
 	set -e; for part in benchmarks/bench_*.py; do $(BIN)/python "$$part"; done
+
+test-demo: $(VENV)/test.stamp ## the demo as it runs, and random simulated parks against their truth (minutes)
+	$(BIN)/python -m pytest tests/e2e/test_demo.py -m slow -s $(ARGS)
 
 faults: $(VENV)/test.stamp ## the long fault suite: kill -9 a thousand times and its like
 	scripts/debian-packages $(TEST_PACKAGES)

@@ -1,11 +1,13 @@
 """The daemon: builds everything, starts the workers, watches them, stops them. The composition root."""
 
+import errno
 import fcntl
 import logging
 import os
 import random
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -137,7 +139,11 @@ class Daemon:
         except BlockingIOError as error:
             raise StorageError(f"box.state_dir {state}: another smartbox is running there") from error
         except OSError as error:
-            raise StorageError(f"box.state_dir {state}: {error.strerror}; it must be a writable directory") from error
+            if error.errno not in (errno.EROFS, errno.ENOSPC):
+                raise StorageError(
+                    f"box.state_dir {state}: {error.strerror}; it must be a writable directory"
+                ) from error
+            log.error("box.state_dir %s: %s; watching goes on, events are in memory only", state, error.strerror)
         self.outbox.open()
         running = state / "running"
         unclean = running.exists()
@@ -164,7 +170,8 @@ class Daemon:
         self.outbox.close()
         if broker is not None:
             broker.stop()
-        (self.config.box.state_dir / "running").unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that refuses makes the next start look like one after a crash
+            (self.config.box.state_dir / "running").unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()
 

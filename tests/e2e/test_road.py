@@ -1,7 +1,9 @@
 """The whole road: a source, a model, a rule, the outbox, a real broker; and what breaks along it."""
 
 import hashlib
+import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +92,25 @@ def test_nothing_there_is_no_reason_not_to_start(tmp_path: Path, start: Start, m
     assert any(d["state"] == "degraded" for d in documents(consumer, "state"))
     assert box.running
     consumer.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a read-only disk needs root")
+def test_a_read_only_disk_is_no_reason_not_to_watch(tmp_path: Path, start: Start, consumer: Consumer) -> None:
+    """Fault row 13, at start: degraded, alarms from memory."""
+    state = tmp_path / "state"
+    state.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(state)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        bundle = scripted_bundle(tmp_path / "eyes", seen("person"))
+        box = start(GATE, INTRUSION, YARD, model(bundle.path))
+        wait_for(lambda: documents(consumer, "event/alarm/intrusion"), "the alarm", 40)
+        wait_for(lambda: documents(consumer, "state")[-1]["state"] == "degraded", "degraded")
+        assert "Traceback" not in box.log
+        assert box.stop() == 0
+    finally:
+        subprocess.run(["umount", "-l", str(state)], check=True)
 
 
 def test_a_failing_model_is_said_and_the_next_backend_takes_over(

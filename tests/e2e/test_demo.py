@@ -1,0 +1,105 @@
+"""The demo park: what the rules report from pixels is the scenario's truth, nothing more and nothing less."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from smartbox.__main__ import main
+from tests.conftest import ROOT
+from tests.e2e.conftest import Box, documents
+from tests.mosquitto import Consumer, wait_for
+
+DEMO = ROOT / "deploy" / "demo.yaml"
+RANDOM_SEEDS = int(os.environ.get("DEMO_SEEDS", "5"))
+
+
+def demo(tmp_path: Path, seed: int) -> Path:
+    """The demo's configuration with one seed for all cameras and a state directory of its own."""
+    values = yaml.safe_load(DEMO.read_text())
+    values["box"]["state_dir"] = str(tmp_path / "state")
+    for source in values["sources"].values():
+        source["seed"] = seed
+    path = tmp_path / "demo.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def simulate(tmp_path: Path, config: Path) -> list[dict[str, object]]:
+    """Renders the cameras; the episodes that must be reported."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        assert main(["simulate", "-c", str(config), "-o", str(tmp_path / "park"), "--json"]) == 0
+    return [json.loads(line) for line in output.getvalue().splitlines()]
+
+
+def replay(tmp_path: Path, config: Path) -> dict[str, object]:
+    """The score of what is reported from the rendered videos: nothing but pixels can reach the rules."""
+    inputs = [f"--input={name}={tmp_path / 'park' / name / 'video.mp4'}" for name in ("post", "lane", "lot", "gate")]
+    truth = str(tmp_path / "park" / "truth.jsonl")
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        assert main(["replay", "-c", str(config), *inputs, "--truth", truth, "--json"]) == 0
+    score: dict[str, object] = json.loads(output.getvalue().splitlines()[-1])
+    return score
+
+
+def test_recorded_park_is_reported_as_it_happened(tmp_path: Path) -> None:
+    config = demo(tmp_path, seed=1)
+    due = simulate(tmp_path, config)
+    assert {line["rule"] for line in due} == {"guard-awake", "lane-clear", "lot-full", "yard-closed"}
+    score = replay(tmp_path, config)
+    assert (score["true"], score["false"], score["missed"]) == (len(due), 0, 0), score["wrong"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_random_parks_are_reported_as_they_happened(tmp_path: Path) -> None:
+    wrong = {}
+    for seed in random.SystemRandom().sample(range(1_000_000), RANDOM_SEEDS):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        config = demo(folder, seed)
+        due = simulate(folder, config)
+        score = replay(folder, config)
+        print(f"seed {seed}: {len(due)} due, {score['true']} true, {score['false']} false, {score['missed']} missed")
+        if (score["true"], score["false"], score["missed"]) != (len(due), 0, 0):
+            wrong[seed] = score["wrong"]
+    assert not wrong
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_running_demo_tells_everything_within_three_minutes(tmp_path: Path) -> None:
+    """`make run` with the demo's own broker: begin and end of every kind, each begin with its picture."""
+    config = demo(tmp_path, seed=random.SystemRandom().randrange(1_000_000))
+    print(config.read_text())
+    due = simulate(tmp_path, config)
+    box = Box(config, tmp_path / "box.log").start()
+    box.wait_log("connected to 127.0.0.1:18830")
+    consumer = Consumer(18830, "stranger", "smartbox/v1/demo/box-1/#")
+
+    def reported() -> list[dict[str, object]]:
+        return [d for d in documents(consumer, "event/") if d["data"]["rule"]["id"] != "system"]
+
+    def ended() -> set[str]:
+        return {d["data"]["rule"]["kind"] for d in reported() if d["data"]["phase"] == "end"}
+
+    wait_for(lambda: ended() >= {"fire_lane", "sleep", "parking", "intrusion"}, f"all ends, so far {ended()}", 185)
+    begins = [d["data"] for d in reported() if d["data"]["phase"] == "begin"]
+    assert Counter(b["rule"]["id"] for b in begins) == Counter(str(line["rule"]) for line in due)
+    for begin in begins:
+        (evidence,) = begin["evidence"]
+        picture = (tmp_path / "state" / "evidence" / evidence["name"]).read_bytes()
+        assert hashlib.sha256(picture).hexdigest() == evidence["sha256"]
+        assert consumer.on(f"picture/{begin['episode']}")
+        assert begin["model"]["name"] == "lrssd-park"
+    consumer.close()
+    assert box.stop() == 0
