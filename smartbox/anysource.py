@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from smartbox import config
-from smartbox.errors import ConfigError
+from smartbox.errors import SourceError
 
 TEMPLATE = Path(__file__).with_name("any_source.yaml")
 
@@ -19,8 +19,10 @@ def settings(where: str) -> dict[str, Any]:
         return {"type": "http", "url": where}
     if where.startswith("/dev/") or where.isdecimal():
         return {"type": "v4l2", "device": int(where) if where.isdecimal() else where}
-    if not Path(where).is_file():
-        raise ConfigError(f"--source {where}: no such file; give rtsp://…, http://…, /dev/video0 or a media file")
+    path = Path(where)
+    if not path.is_file():
+        what = "is a directory" if path.is_dir() else "no such file"
+        raise SourceError(f"--source {where}: {what}; give rtsp://…, http://…, /dev/video0 or a media file")
     return {"type": "file", "path": where}
 
 

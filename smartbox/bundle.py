@@ -22,6 +22,7 @@ from smartbox.manifest import Golden, Manifest, ModelFile, Precision, Tolerance
 from smartbox.types import Floats, ModelRef
 
 MANIFEST = "manifest.yaml"
+MAX_BYTES = 1_000_000  # of it; a thousand labels take a hundredth
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,23 @@ class Bundle:
         """
         path = Path(path)
         if path.is_file():
-            raise ConfigError(f"{path} is a file; a bundle is a directory with {MANIFEST}, give {path.parent}?")
+            raise ConfigError(
+                f"{path} is a file; a bundle is a directory with {MANIFEST}, give {path.absolute().parent}?"
+            )
         if not path.is_dir():
-            raise ConfigError(f"{path} does not exist; a bundle is a directory with {MANIFEST}")
+            raise ConfigError(f"{path.absolute()} does not exist; a bundle is a directory with {MANIFEST}")
         source = path / MANIFEST
         if not source.is_file():
             raise ConfigError(f"{path} has no {MANIFEST}: it is no model bundle")
         try:
+            if source.stat().st_size > MAX_BYTES:
+                raise ConfigError(f"{source} is larger than {MAX_BYTES} bytes: it is no manifest")
             raw = source.read_bytes()
             data = yaml.safe_load(raw)
-        except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{source} cannot be read: {error}") from error
+        except OSError as error:
+            raise ConfigError(f"{source} cannot be read: {error.strerror}") from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ConfigError(f"{source} cannot be read as YAML: {' '.join(str(error).split())}") from None
         if not isinstance(data, dict):
             raise ConfigError(f"{source} holds {type(data).__name__}, not a mapping: it is empty or torn")
         try:
@@ -110,7 +117,7 @@ class Bundle:
     def _checked(self, entry: ModelFile | Golden) -> Path:
         path = self.path / entry.path
         if not path.is_file():
-            raise BackendError(f"bundle {self.name!r}: {path} is missing")
+            raise BackendError(f"bundle {self.name!r}: {path} is {'no file' if path.exists() else 'missing'}")
         size = path.stat().st_size
         if size != entry.bytes:
             raise BackendError(f"bundle {self.name!r}: {path} has {size} bytes, the manifest says {entry.bytes}")

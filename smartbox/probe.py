@@ -1,6 +1,7 @@
 """One look at everything that a configuration names: open each model, take a frame of each source, greet the broker."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -69,8 +70,9 @@ def sources(parts: Parts, opened: Mapping[str, Model]) -> tuple[dict[str, Look],
     ]
     for thread in threads:
         thread.start()
+    deadline = time.monotonic() + FIRST_SAMPLE_S
     for thread in threads:
-        thread.join(FIRST_SAMPLE_S)
+        thread.join(max(0.0, deadline - time.monotonic()))
     stop.set()
     looks, found = {}, []
     for name in parts.config.sources:
@@ -79,12 +81,23 @@ def sources(parts: Parts, opened: Mapping[str, Model]) -> tuple[dict[str, Look],
             late = f"delivered nothing within {FIRST_SAMPLE_S:.0f} s"
             found.append(Found(path, error=redact(errors.get(name, late))))
         elif isinstance(sample, Frame):
-            looks[name] = _look(parts, opened, sample)
-            seen = _counted(looks[name].detections)
-            found.append(Found(path, f"{sample.width} x {sample.height}, sees {seen}"))
+            looks[name], told = _looked(parts, opened, sample, path)
+            found.append(told)
         else:
             found.append(Found(path, f"sound at {sample.rate} Hz"))
     return looks, found
+
+
+def _looked(parts: Parts, opened: Mapping[str, Model], frame: Frame, path: str) -> tuple[Look, Found]:
+    """What the model sees on it; the picture is of use without a model too."""
+    size = f"{frame.width} x {frame.height}"
+    try:
+        look = _look(parts, opened, frame)
+    except SmartboxError as error:
+        return Look(frame, Detections.empty()), Found(path, size, f"{size}, but the model fails on it: {chain(error)}")
+    seen = _counted(look.detections)
+    watched = parts.config.sources[frame.source].model in opened
+    return look, Found(path, f"{size}, {f'sees {seen}' if watched else 'no model looked at it'}")
 
 
 def _counted(found: Detections) -> str:
@@ -100,7 +113,8 @@ def broker(config: Config) -> Found:
     try:
         mqtt.greet(config.mqtt, f"smartbox-check-{config.box.site}-{config.box.id}")
     except mqtt.LinkError as error:
-        return Found("mqtt", error=f"{where}: {redact(chain(error))}")
+        said = redact(chain(error))
+        return Found("mqtt", error=said if where in said else f"{where}: {said}")
     return Found("mqtt", f"{where} answers{' over TLS' if config.mqtt.tls else ''}")
 
 

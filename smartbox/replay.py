@@ -1,7 +1,6 @@
 """Recordings through the same pipeline, with the recording's own time as the clock: same result at any speed."""
 
 import heapq
-import json
 import random
 import threading
 import time
@@ -10,30 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from smartbox.build import Parts, parts
 from smartbox.clock import ManualClock
 from smartbox.config import Config
-from smartbox.errors import ConfigError, SourceError
+from smartbox.errors import ConfigError
 from smartbox.ids import Uuid7
 from smartbox.model import Model
 from smartbox.pipeline import Answer, Pipeline, Plan, StepResult
-from smartbox.types import Detections, Event, Sample, Sounds
+from smartbox.recording import Recorded, recorded
+from smartbox.types import Event, Sample
 
 START_UTC = 1_767_268_800.0  # 2026-01-01T12:00:00Z; the same for every replay unless told otherwise
 KINDS = ("file", "simulator")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Recorded:
-    """One line of a detections file: what a model said at `time` s; None where it was not asked."""
-
-    source: str
-    time: float
-    utc: float
-    detections: Detections | None
-    sounds: Sounds | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,37 +118,3 @@ class Replay:
             self._seq += 1
             numbered.append(replace(event, seq=self._seq, session=1))
         return tuple(numbered)
-
-
-def recorded(path: Path, source: str, start_utc: float) -> Iterator[Recorded]:
-    """The lines of a detections file that belong to `source` (or name none). SourceError names a bad line."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    item = _line(path, number, line, source, start_utc)
-                    if item.source == source:
-                        yield item
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"source {source}: {path} cannot be read: {error}") from error
-
-
-def _line(path: Path, number: int, line: str, source: str, start_utc: float) -> Recorded:
-    try:
-        data = json.loads(line)
-        when = float(data["time"])
-        boxes, heard = data.get("detections"), data.get("sounds")
-        detections = None if boxes is None else _detections(boxes)
-        sounds = None if heard is None else Sounds(np.array(list(heard.values()), np.float32), tuple(heard))
-        return Recorded(data.get("source", source), when, start_utc + when, detections, sounds)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        want = '{"source", "time", "detections": [{"label", "score", "xyxy"}], "sounds": {label: score}}'
-        raise SourceError(f"source {source}: {path}:{number}: {error!r}; a line is {want}") from error
-
-
-def _detections(boxes: Sequence[Mapping[str, Any]]) -> Detections:
-    labels = tuple(sorted({str(box["label"]) for box in boxes}))
-    xyxy = np.array([box["xyxy"] for box in boxes], np.float32).reshape(-1, 4)
-    score = np.array([box["score"] for box in boxes], np.float32)
-    class_id = np.array([labels.index(box["label"]) for box in boxes], np.int64)
-    return Detections(xyxy, score, class_id, labels)

@@ -10,9 +10,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from smartbox.errors import SmartboxError
+from smartbox.wording import problems_of
 
 TOLERANCE_S = 10.0
 _ROUNDING = 1e-3  # times on the wire have milliseconds
@@ -175,58 +178,113 @@ def _spans(truth: Sequence[Truth], alarms: Sequence[Alarm]) -> dict[str, float]:
 
 
 class Configured(Protocol):
-    """What is needed of a configuration: its rules by id."""
+    """What is needed of a configuration: its rules and sources by id."""
 
     @property
     def rules(self) -> Mapping[str, Any]: ...
+    @property
+    def sources(self) -> Mapping[str, Any]: ...
 
 
 def score_documents(
     config: Configured, truth: Path, documents: Iterable[bytes | str], seconds: Mapping[str, float] | None = None
 ) -> Result:
     """The score of CloudEvents, with the dwells of the configured rules. SmartboxError names a bad line."""
-    known = read_truth(truth)
-    for number, item in enumerate(known, 1):
-        if item.rule not in config.rules:
-            rules = ", ".join(sorted(config.rules)) or "none"
-            raise SmartboxError(
-                f"{truth}: entry {number}: {item.rule!r} is no rule of the configuration; it has {rules}"
-            )
 
     def dwell_of(rule: str, subject: str) -> float:
         return float(config.rules[rule].alarm_after(subject))
 
-    return score(known, read_alarms(documents), dwell_of, seconds)
+    return score(truth_for(config, truth), read_alarms(documents), dwell_of, seconds)
+
+
+def truth_for(config: Configured, path: Path) -> list[Truth]:
+    """The truth in a file, which must speak of configured rules and sources. SmartboxError says what does not."""
+    known = read_truth(path)
+    for number, item in enumerate(known, 1):
+        for what, name, configured in (("rule", item.rule, config.rules), ("source", item.source, config.sources)):
+            if name not in configured:
+                names = ", ".join(sorted(configured)) or "none"
+                text = f"{path}: entry {number}: {name!r} is no {what} of the configuration; it has {names}"
+                raise SmartboxError(text)
+    return known
 
 
 def read_truth(path: Path) -> list[Truth]:
     """The lines of a truth file. SmartboxError names the file, the line and what would be right."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        raise SmartboxError(f"{path} cannot be read: {e}") from e
+    except OSError as e:
+        raise SmartboxError(f"{path} cannot be read: {e.strerror}") from e
+    except UnicodeDecodeError as e:
+        raise SmartboxError(f"{path} cannot be read: it is no text; a line is {_EXAMPLE}") from e
     entries = [_truth(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()]
     return [entry for entry in entries if entry is not None]
+
+
+_EXAMPLE = json.dumps(asdict(Truth("lane", "east", "track:1", 12.0, 95.5)) | {"alarm_s": 72.0})
+_LENIENT = ConfigDict(frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
+
+
+class _TruthLine(BaseModel):
+    model_config = _LENIENT
+    rule: str
+    source: str
+    subject: str = ""
+    start_s: float
+    end_s: float | None = None
+    alarm_s: float | None = None
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.end_s is not None and self.end_s < self.start_s:
+            raise ValueError(f"end_s {self.end_s:g} is before start_s {self.start_s:g}")
+        return self
 
 
 def _truth(line: str, where: str) -> Truth | None:
     """None: what `simulate` says of a single frame."""
     try:
         entry = json.loads(line)
-        if "boxes" in entry:
+        if isinstance(entry, dict) and "boxes" in entry:
             return None
-        end, alarm = entry.get("end_s"), entry.get("alarm_s")
-        return Truth(
-            str(entry["rule"]),
-            str(entry["source"]),
-            str(entry.get("subject", "")),
-            float(entry["start_s"]),
-            math.inf if end is None else float(end),
-            None if alarm is None else float(alarm),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
-        example = json.dumps(asdict(Truth("lane", "east", "track:1", 12.0, 95.5)) | {"alarm_s": 72.0})
-        raise SmartboxError(f"{where}: not a truth line ({e!r}); write {example}") from e
+        told = _TruthLine.model_validate(entry)
+    except ValidationError as e:
+        raise SmartboxError(f"{where}: {problems_of(e, _TruthLine, '')[0]}; a truth line is {_EXAMPLE}") from None
+    except (ValueError, RecursionError):
+        raise SmartboxError(f"{where}: no JSON; a truth line is {_EXAMPLE}") from None
+    end = math.inf if told.end_s is None else told.end_s
+    return Truth(told.rule, told.source, told.subject, told.start_s, end, told.alarm_s)
+
+
+class _Id(BaseModel):
+    model_config = _LENIENT
+    id: str
+
+
+class _Clock(BaseModel):
+    model_config = _LENIENT
+    monotonic_s: float
+
+
+class _Object(BaseModel):
+    model_config = _LENIENT
+    subject: str
+
+
+class _Begin(BaseModel):
+    model_config = _LENIENT
+    rule: _Id
+    camera: str
+    clock: _Clock
+    objects: tuple[_Object, ...] = ()
+
+
+class _CloudEvent(BaseModel):
+    model_config = _LENIENT
+    id: str
+    source: str
+    type: str
+    data: dict[str, Any]
 
 
 def read_alarms(documents: Iterable[bytes | str]) -> list[Alarm]:
@@ -236,15 +294,15 @@ def read_alarms(documents: Iterable[bytes | str]) -> list[Alarm]:
         if not document.strip():
             continue
         try:
-            event = json.loads(document)
-            data = event["data"]
-            if event["type"].startswith("smartbox.system.") or data["phase"] != "begin":
+            event = _CloudEvent.model_validate_json(document)
+            if event.type.startswith("smartbox.system.") or event.data.get("phase") != "begin":
                 continue
-            subject = data["objects"][0]["subject"] if data.get("objects") else ""
-            time = float(data["clock"]["monotonic_s"])
-            alarms[event["source"], event["id"]] = Alarm(data["rule"]["id"], data["camera"], subject, time)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
-            raise SmartboxError(f"event {number} is not a CloudEvent of a smartbox ({e!r})") from e
+            begin = _Begin.model_validate(event.data)
+        except ValidationError as e:
+            problem = problems_of(e, _CloudEvent, "")[0]
+            raise SmartboxError(f"event {number} is not a CloudEvent of a smartbox: {problem}") from None
+        subject = begin.objects[0].subject if begin.objects else ""
+        alarms[event.source, event.id] = Alarm(begin.rule.id, begin.camera, subject, begin.clock.monotonic_s)
     return list(alarms.values())
 
 

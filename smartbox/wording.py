@@ -11,7 +11,7 @@ from smartbox.errors import Problem
 # Type of pydantic's error -> our sentence; what is missing here keeps pydantic's.
 _WORDS = {
     **dict.fromkeys(("tuple_type", "list_type"), "must be a list in brackets, as [a, b]"),
-    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "must be a mapping, as {key: value}"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "must be a mapping of keys to values"),
     **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "must be a whole number"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),

@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The machine may be slow or busy: no example has a deadline of its own, and whole tests have pytest's.
+settings.register_profile("smartbox", deadline=None)
+settings.load_profile("smartbox")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"

@@ -9,12 +9,12 @@ from typing import Any
 
 from smartbox import cloudevent, score
 from smartbox import config as configuration
-from smartbox.errors import ConfigError
+from smartbox.commands._args import UsageError, duration
+from smartbox.errors import SourceError, StorageError
 from smartbox.evidence import EvidenceStore
 from smartbox.inference import overlay
 from smartbox.progress import Progress
 from smartbox.replay import START_UTC, Replay, Replayed, input_settings
-from smartbox.settings import parse_duration
 from smartbox.types import Event
 
 EXAMPLE = "smartbox replay -c smartbox.yaml --input gate=gate.mp4 --truth gate.jsonl"
@@ -30,8 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a video, a sound file, or detections as JSON lines (.jsonl), in place of a source",
     )
     parser.add_argument("--speed", choices=("max", "real"), default="max", help="the events are the same at both")
-    parser.add_argument("--until", type=parse_duration, metavar="30s", help="stop at this time of the recording")
-    parser.add_argument("--start", metavar="TIME", help="when the recording began, ISO 8601, for schedules")
+    parser.add_argument("--until", type=duration, metavar="30s", help="stop at this time of the recording")
+    parser.add_argument(
+        "--start",
+        type=_moment,
+        default=START_UTC,
+        metavar="TIME",
+        help="when the recording began (ISO 8601)",
+    )
     parser.add_argument("--truth", type=Path, metavar="FILE", help="print the score against these truth lines")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write the picture of each begin")
     parser.add_argument("--json", action="store_true", help="nothing but JSON lines; the score is the last")
@@ -39,9 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     config, lines = _load(args.config, args.input)
-    start = _start(args.start)
-    replay = Replay(config, lines, start, args.speed == "real")
-    store = EvidenceStore(args.pictures) if args.pictures else None
+    if args.truth:
+        score.truth_for(config, args.truth)  # an hour of replay is no time to find a typing error
+    store = _store(args.pictures) if args.pictures else None
+    replay = Replay(config, lines, args.start, args.speed == "real")
     documents = []
     try:
         with Progress("replay", "s") as progress:
@@ -85,9 +92,10 @@ def _load(path: Path, inputs: list[str]) -> tuple[configuration.Config, dict[str
     for pair in inputs:
         source, equals, file = pair.partition("=")
         if not equals or source not in written:
-            raise ConfigError(f"--input {pair}: write SOURCE=PATH; sources are {', '.join(written) or 'none'}")
+            raise UsageError(f"--input {pair}: write SOURCE=PATH; sources are {', '.join(written) or 'none'}")
         if not Path(file).is_file():
-            raise ConfigError(f"--input {pair}: no such file")
+            what = "is a directory" if Path(file).is_dir() else "is no file" if Path(file).exists() else "no such file"
+            raise SourceError(f"--input {pair}: {what}; give a video, a sound file or detections (.jsonl)")
         if Path(file).suffix == ".jsonl":
             lines[source] = Path(file)
         else:
@@ -100,14 +108,21 @@ def _written_sources(path: Path) -> dict[str, dict[str, Any]]:
     return {name: settings.model_dump() for name, settings in configured.sources.items()}
 
 
-def _start(text: str | None) -> float:
-    if text is None:
-        return START_UTC
+def _moment(text: str) -> float:
+    """ISO 8601 -> epoch seconds; UTC where it names no zone."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--start {text}: write it as 2026-11-24T22:00:00+01:00") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r}: write it as 2026-11-24T22:00:00+01:00") from None
+
+
+def _store(directory: Path) -> EvidenceStore:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"--pictures {directory}: {error.strerror}; give a directory") from error
+    return EvidenceStore(directory)
 
 
 def _print_score(config: configuration.Config, args: argparse.Namespace, documents: list[bytes]) -> None:

@@ -81,9 +81,9 @@ def test_a_bad_line_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str],
 
 def test_bad_inputs_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = configuration(tmp_path, "room", tmp_path / "none.mp4")
-    assert main(["replay", "-c", str(config), "--input", "hall=a.mp4"]) == 78
+    assert main(["replay", "-c", str(config), "--input", "hall=a.mp4"]) == 2
     assert "sources are room" in capsys.readouterr().err
-    assert main(["replay", "-c", str(config), "--input", "room=none.mp4"]) == 78
+    assert main(["replay", "-c", str(config), "--input", "room=none.mp4"]) == 1
     assert main(["replay", "-c", str(config)]) == 1
     assert "none.mp4" in capsys.readouterr().err
 
