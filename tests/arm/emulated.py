@@ -18,8 +18,10 @@ ENTRY = (
     ":/usr/bin/qemu-aarch64-static:OCF"
 )
 
-# A Raspberry Pi 4. qemu-user 7.2 shows the host's /proc/cpuinfo, and libraries that look there for the kind of
-# their ARM core (onnxruntime's cpuinfo) crash on an x86 one.
+# The board: a Raspberry Pi 4. qemu's default core, `max`, has every extension that there is; with the newest, SME, on,
+# LiteRT's int8 convolutions come out as noise (7.2's fault or LiteRT's: no hardware here could tell). qemu-user
+# also shows the host's /proc/cpuinfo, and onnxruntime, which looks there for its ARM core, crashes on an x86 one.
+CPU = "cortex-a72"
 CORE = """processor\t: {n}
 BogoMIPS\t: 108.00
 Features\t: fp asimd evtstrm crc32 cpuid
@@ -42,6 +44,7 @@ class Board:
     def try_run(self, command: str, timeout: float) -> subprocess.CompletedProcess[str]:
         inside = f"mount --bind /etc/cpuinfo /proc/cpuinfo && {command}"
         nspawn = ["systemd-nspawn", "--quiet", f"--directory={self._root}", "--register=no", "--keep-unit", "--pipe"]
+        nspawn += [f"--setenv=QEMU_CPU={CPU}"]
         nspawn += [f"--bind-ro={host}:{place}" for host, place in self._binds.items()]
         return subprocess.run(
             ["nice", *nspawn, "bash", "-c", inside], capture_output=True, text=True, timeout=timeout, check=False
