@@ -48,7 +48,7 @@ test-systemd: $(VENV)/test.stamp ## installs into a Debian booted by systemd-nsp
 	$(BIN)/python -m pytest tests/systemd -m systemd --timeout 1800 -s $(ARGS)
 
 test-arm: $(VENV)/test.stamp ## installs and replays in an arm64 root under qemu-user (root)
-	scripts/debian-packages $(TEST_PACKAGES) debootstrap qemu-user-static
+	scripts/debian-packages $(TEST_PACKAGES) debootstrap systemd-container qemu-user-static
 	$(BIN)/python -m pytest tests/arm -m arm --timeout 3600 -s $(ARGS)
 
 install: ## to PREFIX (/opt/smartbox), with unit, user and example configuration (root; DESTDIR, EXTRAS, WHEELS)

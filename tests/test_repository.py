@@ -42,7 +42,7 @@ LAYER_3 = {
 ONLY_IN = {
     "paho": ("mqtt.py",),
     "sqlite3": ("outbox/", "outbox.py"),
-    "torch": ("lab/",),
+    "torch": ("lab/", "commands/lab.py"),
     "onnxruntime": ("backends/onnxruntime.py", "lab/"),
     "tflite_runtime": ("backends/tflite.py", "lab/"),
     "ai_edge_litert": ("backends/tflite.py", "lab/"),
