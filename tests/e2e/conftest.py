@@ -97,21 +97,6 @@ class Box:
 
 
 @pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    broker = Mosquitto(tmp_path / "broker")
-    broker.start()
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def consumer(mosquitto: Mosquitto) -> Iterator[Consumer]:
-    consumer = Consumer(mosquitto.port)
-    yield consumer
-    consumer.close()
-
-
-@pytest.fixture
 def start(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Callable[..., Box]]:
     """start(sources, rules, model, zones, **environment) -> a running Box on the test's broker."""
     boxes: list[Box] = []

@@ -51,6 +51,7 @@ def replay(tmp_path: Path, config: Path) -> dict[str, object]:
     return score
 
 
+@pytest.mark.timeout(600)
 def test_recorded_park_is_reported_as_it_happened(tmp_path: Path) -> None:
     config = demo(tmp_path, seed=1)
     due = simulate(tmp_path, config)

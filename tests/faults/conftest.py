@@ -10,22 +10,7 @@ from smartbox.clock import SystemClock
 from tests.faults.proxy import Proxy
 from tests.link.events import Events
 from tests.link.sender import QUICK, Sender
-from tests.mosquitto import Consumer, Mosquitto
-
-
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    broker = Mosquitto(tmp_path / "mosquitto")
-    broker.start()
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def consumer(mosquitto: Mosquitto) -> Iterator[Consumer]:
-    consumer = Consumer(mosquitto.port)
-    yield consumer
-    consumer.close()
+from tests.mosquitto import Mosquitto
 
 
 @pytest.fixture
