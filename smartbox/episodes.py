@@ -59,7 +59,8 @@ class RuleRunner:
         self._crossings = Crossings.of(rule, self.zones)
         self._subjects: list[Subject] = []
         self._matches: list[Match] = []
-        self._seen: frozenset[int] = frozenset()
+        self._found: frozenset[int] = frozenset()  # tracks that the last inference found
+        self._seen: frozenset[int] = frozenset()  # tracks that count
         self._cooling: dict[str, tuple[float, float]] = {}  # subject -> until when, and when it was last seen
         self._time: float | None = None  # of the last scene
         self._since: float | None = None  # of the first silence
@@ -171,9 +172,11 @@ class RuleRunner:
             subject.held = subject.held or reason
 
     def _trusted(self, scene: Scene) -> Scene:
-        """The scene with only the tracks that were found at the last inference, or believed in where that will do."""
+        """The scene with only the tracks that were found at the last inference, or missed once where that will do."""
         if scene.inferred:
-            self._seen = frozenset(t.id for t in scene.tracks if t.seen or self.rule.believes)
+            found = frozenset(t.id for t in scene.tracks if t.seen)
+            self._seen = found | self._found if self.rule.forgives else found
+            self._found = found
         scene = replace(scene, tracks=tuple(t for t in scene.tracks if t.id in self._seen))
         if self._cooling:
             self._cool(scene)

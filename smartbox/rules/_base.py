@@ -46,8 +46,8 @@ class RuleSettings(Settings, ABC):
     """It judges scenes of sounds; else scenes of pictures."""
     instant: ClassVar[bool] = False
     """Its matches are moments without duration."""
-    believes: ClassVar[bool] = False
-    """Tracks that were missed, and that the tracker still believes in, count as well."""
+    forgives: ClassVar[bool] = False
+    """A track that one inference missed, and that the tracker still lists, counts as found."""
     every_frame: ClassVar[bool] = False
     """It is asked at frames without inference too; else what held at the last inference stands."""
     unused: ClassVar[tuple[str, ...]] = ()

@@ -21,7 +21,7 @@ class Plugin(RuleSettings):
     It is armed once the post was manned for 10 s, or after `arm_unmanned`.
     """
 
-    believes: ClassVar[bool] = True
+    forgives: ClassVar[bool] = True  # one missed guard is no absence, and must not make it begin too early
 
     min_people: int = Field(1, ge=1, le=100)
     """Persons who must be in the zone."""
