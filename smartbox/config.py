@@ -261,7 +261,8 @@ class _Checker:
         try:
             return cls.model_validate({} if value is None else value)
         except ValidationError as error:
-            self.problems.extend(problems_of(error, cls, path))
+            said = {problem.path for problem in self.problems}  # a secret that is missing is no bad value as well
+            self.problems.extend(p for p in problems_of(error, cls, path) if p.path not in said)
             return None
 
     def _check_backends(self, path: str, model: ModelSettings) -> None:

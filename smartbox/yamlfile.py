@@ -12,7 +12,7 @@ from smartbox.errors import ConfigError, Problem
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
-MAX_VALUES = 200_000  # aliases of aliases would otherwise grow without end
+MAX_VALUES = 100_000  # aliases of aliases would otherwise grow without end
 
 # What PyYAML says -> what an installer may do about it.
 _HINTS = {
@@ -145,9 +145,8 @@ class _Reader:
 
     def _include(self, node: yaml.Node, path: str) -> Any:
         folder = self._document.path.parent.resolve()
-        target = (folder / str(node.value)).resolve()
-        if not target.suffix:
-            target = target.with_suffix(".yaml")
+        target = folder / str(node.value)
+        target = (target if target.suffix else target.parent / f"{target.name}.yaml").resolve()  # links followed
         if not target.is_relative_to(folder) or self._depth > 4:
             self._wrong(path, f"!include {node.value}: must be a file beside the configuration, at most 4 deep")
             return None

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
@@ -70,6 +71,11 @@ class NetworkSettings(SourceSettings):
             wanted = " or ".join(f"{s}://" for s in cls.schemes)
             shown = redact(text) if colon else redact(f"x://{text}").removeprefix("x://")
             raise ValueError(f"{shown!r} is no address of a camera; write {wanted}[user:password@]host[:port]/path")
+        try:
+            _ = urlsplit(text).port
+        except ValueError:
+            hint = "in a password write / as %2F, ? as %3F, # as %23, @ as %40 and : as %3A"
+            raise ValueError(f"{redact(text)!r} has no port or host that can be understood; {hint}") from None
         return value
 
     @property
