@@ -4,15 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from smartbox import geometry
 from smartbox.geometry import Polygon
 from smartbox.simulation.actors import Actor, Stay
+from smartbox.simulation.camera import NEAR
 from smartbox.simulation.film import Shot, outline
 from smartbox.simulation.scripts import ROUND
-from smartbox.simulation.stages import SLOT_X, SLOT_Y, slots
-from smartbox.types import Box, SlotState
+from smartbox.simulation.stages import SLOT_X, SLOT_Y, camera, slots
+from smartbox.types import SlotState
 
 STEP = 0.2  # s between two looks at the plans
+STEP_WIDTH = 0.35  # m; a walking person's feet are that far from the body
 COVER = 0.4  # of a slot: the vehicle stands in it
 JOIN = 1.0  # s; a shorter gap is none
 VEHICLES = frozenset({"car", "bus", "truck"})
@@ -86,7 +90,7 @@ def _alarms(watch: Watch, subject: str, spans: Iterable[Span], dwell: float) -> 
 
 
 def _inside(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
-    """Intrusion: the bottom centre of a box is in the zone. Fire lane: 0.3 of a vehicle's box is."""
+    """Fire lane: 0.3 of a vehicle's box is in the zone. Intrusion: its bottom centre is, or a person's first foot."""
     found = []
     for turn, actors in enumerate(turns):
         for actor in actors:
@@ -100,24 +104,39 @@ def _inside(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration
 def _spans(shot: Shot, watch: Watch, actor: Actor, turn: int, duration: float) -> list[Span]:
     """When the actor is in the zone."""
     out: list[Span] = []
-    resting: dict[int, Box | None] = {}
+    resting: dict[int, bool] = {}
     first, last = actor.plan[0].start, min(actor.plan[-1].end, ROUND, duration - turn * ROUND)
     for i in range(int(first / STEP), int(last / STEP) + 1):
         part = actor.part(i * STEP)
-        still = isinstance(part, Stay)
-        box = resting[id(part)] if still and id(part) in resting else outline(shot.scene, actor, i * STEP)
-        if still:
-            resting[id(part)] = box
-        if box is None:
-            continue
-        if watch.kind == "fire_lane":
-            there = geometry.overlap(watch.polygon, box) >= 0.3
+        if isinstance(part, Stay) and id(part) in resting:
+            there = resting[id(part)]
         else:
-            there = geometry.contains(watch.polygon, geometry.bottom_center(box))
+            there = _there(shot, watch, actor, i * STEP)
+            resting[id(part)] = there
         if there:
             at = i * STEP + turn * ROUND
             out = _join([*out, (at, at)])
     return out
+
+
+def _there(shot: Shot, watch: Watch, actor: Actor, time: float) -> bool:
+    state = actor.state(time)
+    if state is None:
+        return False
+    if actor.label == "person":
+        turn = np.arange(8) * np.pi / 4
+        round_feet = [state.x + STEP_WIDTH * np.cos(turn), state.y + STEP_WIDTH * np.sin(turn), np.zeros(8)]
+        cam = camera(shot.scene)
+        pixels, depth = cam.project(np.stack(round_feet, axis=1))
+        if depth.min() < NEAR:
+            return False
+        return any(geometry.contains(watch.polygon, (u / cam.width, v / cam.height)) for u, v in pixels)
+    box = outline(shot.scene, actor, time)
+    if box is None:
+        return False
+    if watch.kind == "fire_lane":
+        return geometry.overlap(watch.polygon, box) >= 0.3
+    return geometry.contains(watch.polygon, geometry.bottom_center(box))
 
 
 def _join(spans: Sequence[Span]) -> list[Span]:
