@@ -18,9 +18,9 @@ def chain(error: BaseException) -> str:
     parts: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
-        text = str(cause) or type(cause).__name__
-        gist = cause.strerror or text if isinstance(cause, OSError) else text
-        if not any(gist in part for part in parts):
+        short = getattr(cause, "strerror", None) if parts else None  # without the number and path of an OSError
+        text = short or str(cause) or type(cause).__name__
+        if not any(text in part for part in parts):
             parts.append(text)
         cause = cause.__cause__
     return "; because ".join(parts)
