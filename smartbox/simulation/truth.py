@@ -1,6 +1,7 @@
 """What should be reported about a recording, from the actors' plans and never from pixels. Seconds from its start."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,12 @@ from smartbox.simulation.camera import NEAR
 from smartbox.simulation.film import Shot, outline
 from smartbox.simulation.scripts import ROUND
 from smartbox.simulation.stages import SLOT_X, SLOT_Y, camera, slots
-from smartbox.types import SlotState
+from smartbox.types import Box, SlotState
 
 STEP = 0.2  # s between two looks at the plans
 STEP_WIDTH = 0.35  # m; a walking person's feet are that far from the body
+CRAWL = 0.8  # m/s; slower is as good as standing
+OVERLAP = 0.3  # of a vehicle's box: it is in the lane
 COVER = 0.4  # of a slot: the vehicle stands in it
 JOIN = 1.0  # s; a shorter gap is none
 VEHICLES = frozenset({"car", "bus", "truck"})
@@ -64,7 +67,13 @@ def alarms(shot: Shot, watches: Iterable[Watch], duration: float = ROUND) -> lis
     turns = [shot.actors(i) for i in range(int((duration - 1e-6) // ROUND) + 1)]
     found: list[Alarm] = []
     for watch in watches:
-        judge = {"intrusion": _inside, "fire_lane": _inside, "sleep": _asleep, "parking": _parking, "absence": _absence}
+        judge = {
+            "intrusion": _inside,
+            "fire_lane": _blocked,
+            "sleep": _asleep,
+            "parking": _parking,
+            "absence": _absence,
+        }
         if watch.kind not in judge:
             raise ValueError(f"rule {watch.rule!r}: the simulator knows no truth of kind {watch.kind!r}")
         found += judge[watch.kind](shot, watch, turns, duration)
@@ -90,15 +99,51 @@ def _alarms(watch: Watch, subject: str, spans: Iterable[Span], dwell: float) -> 
 
 
 def _inside(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
-    """Fire lane: 0.3 of a vehicle's box is in the zone. Intrusion: its bottom centre is, or a person's first foot."""
+    """A person's foot, or the bottom centre of a vehicle's box, is in the zone."""
     found = []
     for turn, actors in enumerate(turns):
         for actor in actors:
-            if watch.kind == "fire_lane" and actor.label not in VEHICLES:
-                continue
             spans = _spans(shot, watch, actor, turn, duration)
             found += _alarms(watch, f"{actor.key}@{turn}" if turn else actor.key, spans, watch.dwell)
     return found
+
+
+def _blocked(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
+    """A vehicle stands in the zone with OVERLAP of its box, and is there until it has left."""
+    found = []
+    for turn, actors in enumerate(turns):
+        for actor in (a for a in actors if a.label in VEHICLES):
+            for stay in (p for p in actor.plan if isinstance(p, Stay)):
+                span = _standing(shot, actor, stay, lambda box: geometry.overlap(watch.polygon, box) >= OVERLAP)
+                if span:
+                    whole = span[0] + turn * ROUND, min(span[1] + turn * ROUND, duration)
+                    found += _alarms(watch, f"{actor.key}@{turn}" if turn else actor.key, [whole], watch.dwell)
+    return found
+
+
+def _standing(shot: Shot, actor: Actor, stay: Stay, there: Callable[[Box], bool]) -> Span | None:
+    """From when a vehicle has all but stopped in a place until it has left it; None: it stands elsewhere."""
+
+    def holds(time: float) -> bool:
+        box = outline(shot.scene, actor, time)
+        return box is not None and there(box)
+
+    if not holds(stay.start):
+        return None
+    start, end = stay.start, stay.end
+    while _speed(actor, start - STEP) < CRAWL and holds(start - STEP):
+        start -= STEP
+    while end < actor.plan[-1].end and holds(end):
+        end += STEP
+    return start, end
+
+
+def _speed(actor: Actor, time: float) -> float:
+    """m/s; inf where it is not there."""
+    now, after = actor.state(time), actor.state(time + STEP / 2)
+    if now is None or after is None:
+        return math.inf
+    return math.dist((now.x, now.y), (after.x, after.y)) / (STEP / 2)
 
 
 def _spans(shot: Shot, watch: Watch, actor: Actor, turn: int, duration: float) -> list[Span]:
@@ -134,8 +179,6 @@ def _there(shot: Shot, watch: Watch, actor: Actor, time: float) -> bool:
     box = outline(shot.scene, actor, time)
     if box is None:
         return False
-    if watch.kind == "fire_lane":
-        return geometry.overlap(watch.polygon, box) >= 0.3
     return geometry.contains(watch.polygon, geometry.bottom_center(box))
 
 
@@ -198,25 +241,17 @@ def _at_least(spans: Iterable[Span], count: int) -> list[Span]:
 
 
 def _stands(actor: Actor) -> list[tuple[str, Span]]:
-    """In which slot the actor stands when: from its box covering COVER of it, on the way in, until it does no more."""
+    """In which slot the actor stands when; its box covers COVER of it."""
     out = []
     polygons = slots("lot")
-    for i, part in enumerate(actor.plan):
+    for part in actor.plan:
         if isinstance(part, Stay) and part.manner == "park" and SLOT_Y[0] <= part.place[1] <= SLOT_Y[1]:
             names = [n for n, x in zip(slot_names(), SLOT_X, strict=True) if x <= part.place[0] < x + 2.6]
             for name in names:
-                start, end = part.start, part.end
-                while i and _covers(actor, start - STEP, polygons[name]):
-                    start -= STEP
-                while end < actor.plan[-1].end and _covers(actor, end, polygons[name]):
-                    end += STEP
-                out.append((name, (start, end)))
+                slot = polygons[name]
+                span = _standing(Shot("lot"), actor, part, lambda box, slot=slot: geometry.covered(slot, box) >= COVER)  # type: ignore[misc]
+                out += [(name, span)] if span else []
     return out
-
-
-def _covers(actor: Actor, time: float, slot: Polygon) -> bool:
-    box = outline("lot", actor, time)
-    return box is not None and geometry.covered(slot, box) >= COVER
 
 
 def _parking(_shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:

@@ -25,13 +25,13 @@ def test_every_scene_breaks_its_rule_in_time(scene: str, seed: int) -> None:
 
 
 def test_hard_negatives_are_clearly_shorter() -> None:
-    """With a fifth of the dwell more is found: that is what must not be reported."""
+    """With a dwell of half a second more is found: that is what must not be reported."""
     watch = WATCHES["lane"][0]
     shot = Shot("lane", 3)
     brief = alarms(shot, [Watch("r", "fire_lane", 0.5, watch.polygon)])
     lengths = sorted(a.end_s - a.start_s for a in brief)
-    assert len(lengths) >= 4
-    assert all(length < 0.75 * watch.dwell for length in lengths[:-1])
+    assert len(lengths) == 2
+    assert lengths[0] < 0.5 * watch.dwell
 
 
 def test_a_short_nap_is_no_alarm() -> None:
@@ -47,7 +47,7 @@ def test_the_lot_is_full_when_the_last_slot_is() -> None:
     stands = [part for actor in shot.actors(0) for part in actor.plan if isinstance(part, Stay)]
     last, first = max(s.start for s in stands), min(s.end for s in stands)
     assert full == Alarm("lot", "parking", "lot", full.start_s, full.end_s, full.start_s + 4.0)
-    assert last - 5 < full.start_s < last  # it covers the slot before it stands
+    assert last - 3 < full.start_s < last  # it has all but stopped
     assert first < full.end_s < first + 5
 
 
