@@ -38,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     simulate.add_argument("--labels", default="person,bicycle,car,motorcycle,bus,truck")
     simulate.add_argument("--seed", type=int, required=True, help="training's are 1000000 and more")
     simulate.add_argument("--count", type=int, default=1000)
+    simulate.add_argument("--park", action="store_true", help="the park's own scenes instead of random places")
+    simulate.add_argument("--above", type=float, default=0.0, help="share of places seen from straight above")
     score = parts.add_parser("evaluate", help="AP of a bundle on a YOLO folder")
     score.add_argument("bundle", help="directory of the bundle")
     score.add_argument("--data", type=Path, required=True, help="holds images/, labels/ and classes.txt")
@@ -98,7 +100,8 @@ def _teach(args: argparse.Namespace) -> dict[str, Any]:
 def _simulate(args: argparse.Namespace) -> dict[str, Any]:
     from smartbox.lab import simulated
 
-    simulated.write(args.out, tuple(args.labels.split(",")), args.seed, args.count)
+    labels = tuple(args.labels.split(","))
+    simulated.write(args.out, labels, args.seed, args.count, park=args.park, above=args.above)
     return {"folder": str(args.out), "images": args.count}
 
 
