@@ -19,7 +19,7 @@ from smartbox.build import Parts, parts, watched
 from smartbox.clock import Clock, SystemClock
 from smartbox.cloudevent import timestamp
 from smartbox.config import Config
-from smartbox.errors import StorageError
+from smartbox.errors import ConfigError, StorageError
 from smartbox.evidence import EvidenceLimits, EvidenceStore
 from smartbox.health import SourceHealth, clock_synchronised, machine, source_document
 from smartbox.ids import Uuid7
@@ -109,7 +109,11 @@ class Daemon:
         unclean = self._open_state()
         broker = Broker() if self.config.mqtt.embedded else None
         if broker is not None:
-            broker.start()
+            try:
+                broker.start()
+            except ConfigError:
+                self._close(None)
+                raise
         self.inference.commit(self._resume(unclean))
         working, sending = threading.Event(), threading.Event()
         readers = [self._thread(f"source.{s}", self._reader(s), working) for s in self.config.sources]
