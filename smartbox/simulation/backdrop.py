@@ -36,8 +36,9 @@ def noise_tile(rng: np.random.Generator, size: int = 512, slope: float = 1.1) ->
     f = np.fft.fftfreq(size)
     radius = np.hypot(f[:, None], f[None, :])
     radius[0, 0] = 1.0
-    phase = np.exp(2j * np.pi * rng.random((size, size)))
-    field = np.fft.ifft2(phase / radius**slope).real
+    field = np.fft.irfft2(
+        np.fft.rfft2(rng.standard_normal((size, size))) / radius[:, : size // 2 + 1] ** slope, (size, size)
+    )
     field -= field.mean()
     return np.asarray(field / field.std(), np.float32)
 

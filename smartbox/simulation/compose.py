@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from smartbox.simulation.backdrop import Backdrop
 from smartbox.simulation.camera import Camera, Vectors
@@ -61,8 +62,9 @@ def compose(backdrop: Backdrop, actors: Sequence[Placed]) -> tuple[Image, list[S
 
 def assemble(backdrop: Backdrop, drawn: Sequence[Drawn]) -> tuple[Image, list[Seen]]:
     picture = backdrop.picture.copy()
-    beams = [d.placed.beams for d in drawn if d.placed.beams is not None and backdrop.light.night]
-    for beam in beams:
+    night = backdrop.light.night
+    beams = [(i + 1, d.placed.beams) for i, d in enumerate(drawn) if d.placed.beams is not None and night]
+    for _, beam in beams:
         _road_light(picture, backdrop.camera, beam)
     for d in drawn:
         if d.cast is not None:
@@ -73,8 +75,8 @@ def assemble(backdrop: Backdrop, drawn: Sequence[Drawn]) -> tuple[Image, list[Se
     for _, who, sprite in sorted(scene, key=lambda s: -s[0]):
         paint(picture, sprite)
         owner[sprite.window][sprite.alpha > 127] = who
-    for beam in beams:
-        _glare(picture, backdrop.camera, beam)
+    for who, beam in beams:
+        _glare(picture, owner == who, backdrop.camera, beam)
     return picture, _visible(owner, drawn)
 
 
@@ -123,8 +125,8 @@ def _road_light(picture: Image, camera: Camera, beam: Beams) -> None:
     cv2.add(picture, cv2.multiply(picture, factor, scale=1 / 75), dst=picture)
 
 
-def _glare(picture: Image, camera: Camera, beam: Beams) -> None:
-    """Bright spots around headlights that look into the camera."""
+def _glare(picture: Image, own: NDArray[np.bool_], camera: Camera, beam: Beams) -> None:
+    """Bright spots around headlights that look into the camera and are not hidden; `own`: the vehicle's pixels."""
     to_eye = np.array(camera.eye[:2]) - np.array(beam[:2])
     facing = float(to_eye @ np.array([np.cos(beam[2]), np.sin(beam[2])]) / max(np.linalg.norm(to_eye), 1e-6))
     if facing < 0.3:
@@ -132,7 +134,7 @@ def _glare(picture: Image, camera: Camera, beam: Beams) -> None:
     pixels, depth = camera.project(_local(beam, [(beam[3] + 0.05, 0.65, 0.72), (beam[3] + 0.05, -0.65, 0.72)]))
     h, w = picture.shape[:2]
     for (u, v), d in zip(pixels, depth, strict=True):
-        if d < 1 or not (0 <= u < w and 0 <= v < h):
+        if d < 1 or not (0 <= u < w and 0 <= v < h) or not own[max(0, int(v) - 2) : int(v) + 3, int(u)].any():
             continue
         radius = int(np.clip(facing * 0.45 * camera.focal / d, 3, 60))
         x0, y0, x1, y1 = (

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from smartbox.types import Image
+from smartbox.types import Floats, Image
 
 ROOM = 41  # pixels by which the noise is shifted from frame to frame
 
@@ -45,20 +45,33 @@ class Lens:
 
 
 @lru_cache(maxsize=16)
-def _falloff(h: int, w: int, strength: float, gain: float, tint: tuple[float, float, float]) -> NDArray[np.float32]:
+def _falloff(h: int, w: int, strength: float, gain: float, tint: tuple[float, float, float]) -> Floats:
+    flat = np.float32(gain) * (1 - np.float32(strength / 2) * _radius(h, w))
+    return np.asarray(cv2.merge([flat * np.float32(share) for share in tint]), np.float32)
+
+
+@lru_cache(maxsize=4)
+def _radius(h: int, w: int) -> Floats:
+    """Squared distance from the middle, 2 in the corners."""
     y, x = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
-    flat = gain * (1 - strength * (x**2 + y**2) / 2)
-    return np.asarray(flat[..., None] * np.array(tint), np.float32)
+    return np.asarray(x**2 + y**2, np.float32)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=12)
 def _noise(h: int, w: int, deviation: float, mono: bool, lift: float, which: int) -> NDArray[np.int16]:
-    """Fine grain plus a blotchy share, as in-camera noise reduction leaves it."""
+    return np.asarray(np.round(np.float32(deviation) * _grain(h, w, mono, which) + np.float32(lift)), np.int16)
+
+
+@lru_cache(maxsize=12)
+def _grain(h: int, w: int, mono: bool, which: int) -> Floats:
+    """Fine noise plus a blotchy share, as in-camera noise reduction leaves it; deviation about 1."""
     h, w = h + ROOM, w + ROOM
     rng = np.random.default_rng([which, h, w])
-    fine = rng.normal(0, 1, (h, w, 1)) + (0 if mono else 0.5 * rng.normal(0, 1, (h, w, 3)))
-    blotch = cv2.resize(rng.normal(0, 1, (h // 3, w // 3)).astype(np.float32), (w, h))[..., None]
-    return np.asarray(np.round(deviation * (0.75 * fine + 0.5 * blotch) + lift + np.zeros(3)), np.int16)
+    fine = rng.standard_normal((h, w, 1), np.float32)
+    if not mono:
+        fine = fine + np.float32(0.5) * rng.standard_normal((h, w, 3), np.float32)
+    blotch = cv2.resize(rng.standard_normal((h // 3, w // 3), np.float32), (w, h))[..., None]
+    return np.asarray(np.float32(0.75) * fine + np.float32(0.5) * blotch + np.zeros(3, np.float32), np.float32)
 
 
 def exposure(picture: Image, target: float) -> float:
