@@ -197,7 +197,7 @@ class RuleRunner:
         for subject in self._subjects:
             match = pairs.get(subject)
             if match:
-                subject.match, subject.held = match, None
+                subject.before, subject.match, subject.held = subject.match.xyxy, match, None
             unknown = match is None and (subject.held is not None or hidden(subject, scene))
             subject.dwell.sample(scene.time, seconds, None if unknown else match is not None)
         self._subjects += [Subject(m, Dwell(self.rule.dwell_spec(m.subject), scene.time)) for m in fresh]

@@ -36,6 +36,8 @@ class Subject:
     match: Match
     dwell: Dwell
     stood: bool = False
+    before: Box | None = None
+    """Where it was in the match before the last one, which may have been a false box that the track jumped to."""
     home: Box | None = None
     """Where it was when another track took it over."""
     aliases: frozenset[str] = frozenset()
@@ -113,7 +115,7 @@ def _take_overs(
             if match.xyxy is None or match.subject not in tracks or group(match.label) != group(subject.match.label):
                 continue
             assert subject.match.xyxy is not None  # it is a track
-            overlap = iou(subject.match.xyxy, match.xyxy)
+            overlap = max(iou(box, match.xyxy) for box in (subject.match.xyxy, subject.before or subject.match.xyxy))
             soon = not subject.held and time - subject.dwell.last_match <= SWITCH_S
             close = overlap >= SAME_PLACE or (soon and _one_step(subject.match.xyxy, match.xyxy))
             if close and _may_follow(subject, tracks[match.subject], match.subject, tracks, time):
@@ -126,10 +128,10 @@ def _may_follow(subject: Subject, track: Track, name: str, tracks: Mapping[str, 
         return True
     if subject.name in tracks:  # it is still seen, elsewhere: the other one only came to its place
         return False
-    lost_at = subject.dwell.last_match
-    if time - lost_at > (HOLD_AFTER if subject.stood else SWITCH_S):
-        return False
-    return track.first_seen >= lost_at - SWITCH_S or name in subject.twins
+    lost_for, came_before = time - subject.dwell.last_match, subject.dwell.last_match - track.first_seen
+    if lost_for > SWITCH_S and not (subject.stood and lost_for <= HOLD_AFTER and track.moved_at <= track.first_seen):
+        return False  # who drives up to the place of one that stood there is another
+    return came_before <= SWITCH_S or name in subject.twins
 
 
 def _one_step(a: Box, b: Box) -> bool:
