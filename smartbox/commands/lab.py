@@ -6,38 +6,40 @@ import json
 from pathlib import Path
 from typing import Any
 
-from smartbox.errors import ConfigError, Problem
+from smartbox.commands._args import UsageError, count, seed
+from smartbox.errors import ConfigError
 
 EXAMPLE = (
     "smartbox lab evaluate models/lrssd-park --data detect/val --group vehicle=car,bus,truck --ignore motorcycle --json"
 )
+SIMULATED = "person,bicycle,car,motorcycle,bus,truck"
 NEEDS = {"train": "torch", "export": "torch", "teach": "cv2", "simulate": "cv2", "evaluate": "pycocotools"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
     train = parts.add_parser("train", help="train a detector as a recipe says; goes on where it was stopped")
-    train.add_argument("recipe", type=Path)
+    train.add_argument("recipe", type=Path, help="YAML: data, net, schedule")
     train.add_argument("-o", "--out", type=Path, required=True, help="directory for checkpoint.pt and curve.csv")
     train.add_argument("--threads", type=int, default=0, help="CPU threads of torch; default its own choice")
     export = parts.add_parser("export", help="checkpoint -> int8 bundle (ONNX and TFLite)")
-    export.add_argument("recipe", type=Path)
-    export.add_argument("--checkpoint", type=Path, required=True)
+    export.add_argument("recipe", type=Path, help="the one that it was trained by")
+    export.add_argument("--checkpoint", type=Path, required=True, help="checkpoint.pt, as train writes it")
     export.add_argument("-o", "--out", type=Path, required=True, help="directory of the bundle")
     export.add_argument("--version", required=True, help="of the bundle")
     export.add_argument("--threshold", type=float, default=0.35, help="score threshold that the box uses")
-    export.add_argument("--calibrate", type=int, default=256, metavar="N", help="pictures to find scales on")
+    export.add_argument("--calibrate", type=count, default=256, metavar="N", help="pictures to find scales on")
     export.add_argument("--float", action="store_true", help="not quantized, ONNX only: to compare with")
     export.add_argument("--note", default="", help="goes into the manifest's provenance")
     teach = parts.add_parser("teach", help="boxes of another detector for classes that a data set does not label")
     teach.add_argument("bundle", help="the teacher's; its labels are matched by name")
-    teach.add_argument("--data", type=Path, required=True)
+    teach.add_argument("--data", type=Path, required=True, help="holds images/ and classes.txt")
     teach.add_argument("-o", "--out", type=Path, required=True, help="npz that a recipe names as `teacher`")
     simulate = parts.add_parser("simulate", help="a YOLO folder of simulated pictures")
-    simulate.add_argument("-o", "--out", type=Path, required=True)
-    simulate.add_argument("--labels", default="person,bicycle,car,motorcycle,bus,truck")
-    simulate.add_argument("--seed", type=int, required=True, help="training's are 1000000 and more")
-    simulate.add_argument("--count", type=int, default=1000)
+    simulate.add_argument("-o", "--out", type=Path, required=True, help="directory of the folder")
+    simulate.add_argument("--labels", default=SIMULATED, metavar="A,B", help=f"in class order; of {SIMULATED}")
+    simulate.add_argument("--seed", type=seed, required=True, help="training's are 1000000 and more")
+    simulate.add_argument("--count", type=count, default=1000, help="of pictures (default 1000)")
     simulate.add_argument("--park", action="store_true", help="the park's own scenes instead of random places")
     simulate.add_argument("--above", type=float, default=0.0, help="share of places seen from straight above")
     score = parts.add_parser("evaluate", help="AP of a bundle on a YOLO folder")
@@ -63,13 +65,9 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> dict[str, Any]:
-    import torch
-
     from smartbox.lab import recipe, train_detect
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    checkpoint = train_detect.train(recipe.read(args.recipe), args.out)
+    checkpoint = train_detect.train(recipe.read(args.recipe), args.out, args.threads)
     return {"checkpoint": str(checkpoint), "curve": str(args.out / "curve.csv")}
 
 
@@ -101,6 +99,8 @@ def _simulate(args: argparse.Namespace) -> dict[str, Any]:
     from smartbox.lab import simulated
 
     labels = tuple(args.labels.split(","))
+    if strange := sorted(set(labels) - set(SIMULATED.split(","))):
+        raise UsageError(f"--labels {args.labels}: {', '.join(strange)} cannot be drawn; write some of {SIMULATED}")
     simulated.write(args.out, labels, args.seed, args.count, park=args.park, above=args.above)
     return {"folder": str(args.out), "images": args.count}
 
@@ -117,7 +117,7 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
 def _group(text: str) -> tuple[str, tuple[str, ...]]:
     name, found, members = text.partition("=")
     if not (name and found and members):
-        raise ConfigError([Problem("--group", f"write it as vehicle=car,bus,truck, got {text!r}")])
+        raise UsageError(f"--group {text}: write it as vehicle=car,bus,truck")
     return name, tuple(members.split(","))
 
 

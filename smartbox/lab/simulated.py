@@ -38,6 +38,7 @@ def write(
         lines = [
             f"{labels.index(label)} {(x0 + x1) / 2:.5f} {(y0 + y1) / 2:.5f} {x1 - x0:.5f} {y1 - y0:.5f}\n"
             for label, (x0, y0, x1, y1), _ in boxes
+            if label in labels
         ]
         (folder / "labels" / f"{name}.txt").write_text("".join(lines))
 

@@ -162,8 +162,13 @@ def rate(stage: Stage, step: int, seconds: float) -> tuple[float, float]:
     return done, cosine * min(1.0, (step + 1) / max(1, stage.warmup))
 
 
-def train(recipe: Recipe, out: Path) -> Path:
-    """Run or go on with `recipe`; leaves checkpoint.pt and curve.csv in `out`. Returns the checkpoint."""
+def train(recipe: Recipe, out: Path, threads: int = 0) -> Path:
+    """Run or go on with `recipe`; leaves checkpoint.pt and curve.csv in `out`. Returns the checkpoint.
+
+    threads: of the CPU; 0 leaves it to torch.
+    """
+    if threads:
+        torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
     trainer = Trainer(recipe)
