@@ -282,3 +282,10 @@ def test_shell_scripts_are_executable_and_parse() -> None:
         assert path.stat().st_mode & 0o111, f"{path} is not executable"
         if path.read_text().startswith("#!/bin/bash"):
             subprocess.run(["bash", "-n", path], check=True)
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    """docs/ref is generated: `scripts/reference` writes it anew."""
+    command = [sys.executable, ROOT / "scripts" / "reference", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
