@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -205,7 +206,7 @@ class _Checker:
             rules=rules,
             kinds=self._kinds,
             secrets=frozenset(s for s in self._document.secrets if s),
-            where=self._document.where,
+            where=partial(yamlfile.where, self._document.path, self._document.lines),
         )
 
     def _part(self, cls: type[M], key: str, required: bool = False) -> M | None:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,15 @@ class Document:
     count: int = 0
 
     def where(self, path: str) -> str:
-        """`file:line` of a key's path, or of its nearest parent that stands in the file."""
-        while path and path not in self.lines:
-            path = path.rpartition(".")[0]
-        line = self.lines.get(path)
-        return f"{self.path}:{line}" if line else str(self.path)
+        return where(self.path, self.lines, path)
+
+
+def where(file: Path, lines: Mapping[str, int], path: str) -> str:
+    """`file:line` of a key's path, or of its nearest parent that stands in the file."""
+    while path and path not in lines:
+        path = path.rpartition(".")[0]
+    line = lines.get(path)
+    return f"{file}:{line}" if line else str(file)
 
 
 def read(path: Path) -> Document:
