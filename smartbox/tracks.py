@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Rows = NDArray[Any]  # of RECORD
 ASPECT = 16 / 9  # width : height of a usual picture; only the units of gates depend on it
 MEASURED = 0.04**2  # variance of a detection's edges, in units of the longer side
+EDGE = 0.01  # closer to the picture's edge a box is cut
 UNSTEADY = 1.0  # (longer sides)^2 / s^3: a walker turns round, a car brakes, within about a second
 
 RECORD = np.dtype(
@@ -68,6 +69,9 @@ def note_movement(rows: Rows, time: float, ratio: float, lasting: float) -> None
     unit = units(rows["pos"])
     shift = (now - rows["rest"]).reshape(-1, 2, 2) / unit[:, None]  # row, edge (low, high), axis
     same_way = (shift.prod(1) > 0) * np.abs(shift).min(1)
+    cut = np.stack([np.maximum(now, rows["rest"])[:, :2] <= EDGE, np.minimum(now, rows["rest"])[:, 2:] >= 1 - EDGE], 1)
+    free = np.where(cut, 0.0, np.abs(shift)).max(1)
+    same_way = np.where(cut.any(1), free, same_way)  # what comes in from outside shows one moving edge only
     scale = rows["pos"][:, 2:] / (rows["rest"][:, 2:] - rows["rest"][:, :2])
     nearer = (scale > 1.35).all(1) | (scale < 1 / 1.35).all(1)
     off = (same_way.max(1) > ratio) | nearer

@@ -20,8 +20,8 @@ from smartbox.types import Box, EventClass, Match, Point, Scene, Severity, Track
 ZoneKind = Literal["polygon", "line", "slots"]
 Anchor = Literal["bottom_center", "center", "overlap"]
 
-STANDS_S = 1.0
-"""A vehicle that has not moved for so long (s) stands; less long ago it drove through or was still parking."""
+STANDS_S = 2.0
+"""A vehicle that has not moved for so long (s) stands, as the tracker has it; before, it may be driving through."""
 
 GROUPS: Mapping[str, frozenset[str]] = {"vehicle": frozenset({"car", "bus", "truck"})}
 """Labels that a rule takes for one: detectors confuse them from frame to frame."""

@@ -22,7 +22,7 @@ LOT = Zone(
 )
 ZONES = {zone.id: zone for zone in (LANE, LINE, LOT)}
 
-STOOD = 1.0  # things are found standing, so that the times of vehicles are plain
+STOOD = 2.0  # things are found standing, so that the times of vehicles are plain
 SPOT: Box = (0.40, 0.50, 0.60, 0.70)
 ELSEWHERE: Box = (0.62, 0.60, 0.76, 0.80)
 OUTSIDE: Box = (0.02, 0.02, 0.12, 0.12)
