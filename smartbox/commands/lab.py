@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ EXAMPLE = (
     "smartbox lab evaluate models/lrssd-park --data detect/val --group vehicle=car,bus,truck --ignore motorcycle --json"
 )
 SIMULATED = "person,bicycle,car,motorcycle,bus,truck"
-NEEDS = {"train": "torch", "export": "torch", "teach": "cv2", "simulate": "cv2", "evaluate": "pycocotools"}
+NEEDS = {
+    "train": "torch",
+    "export": "torch",
+    "teach": "cv2",
+    "simulate": "cv2",
+    "evaluate": "pycocotools",
+    "calibrate": "scipy",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,13 +57,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     score.add_argument("--group", action="append", default=[], metavar="NAME=A,B", help="score A and B as one class")
     score.add_argument("--ignore", action="append", default=[], metavar="CLASS", help="neither hits nor misses")
     score.add_argument("--prefix", default="", help="only pictures whose name begins so")
-    for part in (train, export, teach, simulate, score):
+    platt = parts.add_parser(
+        "calibrate", help="make a score of 0.5 mean: as often right as wrong; rewrites the manifest"
+    )
+    platt.add_argument("bundle", help="directory of the bundle")
+    platt.add_argument("--data", type=Path, action="append", required=True, help="YOLO folders; never validation's")
+    platt.add_argument("--group", action="append", default=[], metavar="NAME=A,B", help="match A and B as one class")
+    platt.add_argument("--threshold", type=float, help="new score threshold, in calibrated scores")
+    for part in (train, export, teach, simulate, score, platt):
         part.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
 
 def main(args: argparse.Namespace) -> int:
-    if importlib.util.find_spec(NEEDS[args.part]) is None:
-        raise ConfigError(f"lab {args.part} needs the package {NEEDS[args.part]}: pip install 'smartbox[lab]'")
+    needed = NEEDS.get(args.part, "numpy")
+    if importlib.util.find_spec(needed) is None:
+        raise ConfigError(f"lab {args.part} needs the package {needed}: pip install 'smartbox[lab]'")
     result = _PARTS[args.part](args)
     if args.json:
         print(json.dumps(result))
@@ -109,9 +125,23 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
     from smartbox.bundle import Bundle
     from smartbox.lab import evaluate
 
-    names = evaluate.Names(dict(map(_group, args.group)), frozenset(c for i in args.ignore for c in i.split(",")))
+    names = _names(args.group, args.ignore)
     bundle = Bundle.open(args.bundle)
     return evaluate.evaluate(bundle, args.data, names, backend=args.backend, prefix=args.prefix)
+
+
+def _calibrate(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.bundle import Bundle
+    from smartbox.lab import platt
+
+    bundle = platt.calibrate(Bundle.open(args.bundle), args.data, _names(args.group, []), args.threshold)
+    return {"bundle": str(bundle.path), "decoder": bundle.manifest.decoder.model_dump()}
+
+
+def _names(groups: Sequence[str], ignore: Sequence[str]) -> Any:
+    from smartbox.lab import evaluate
+
+    return evaluate.Names(dict(map(_group, groups)), frozenset(c for i in ignore for c in i.split(",")))
 
 
 def _group(text: str) -> tuple[str, tuple[str, ...]]:
@@ -121,4 +151,11 @@ def _group(text: str) -> tuple[str, tuple[str, ...]]:
     return name, tuple(members.split(","))
 
 
-_PARTS = {"train": _train, "export": _export, "teach": _teach, "simulate": _simulate, "evaluate": _evaluate}
+_PARTS = {
+    "train": _train,
+    "export": _export,
+    "teach": _teach,
+    "simulate": _simulate,
+    "evaluate": _evaluate,
+    "calibrate": _calibrate,
+}
