@@ -67,8 +67,10 @@ def _arrow(canvas: Image, line: tuple[Point, Point], name: str) -> None:
     along = (b - a) / max(1.0, float(np.hypot(*(b - a))))
     right = np.array([-along[1], along[0]])
     middle = (a + b) / 2
-    start, end = (middle - right * 20).astype(int), (middle + right * 20).astype(int)
-    cv2.arrowedLine(canvas, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), ZONE, 2, cv2.LINE_AA)
+    start, end = (middle - right * 30).astype(int), (middle + right * 30).astype(int)
+    cv2.arrowedLine(canvas, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), ZONE, 2, cv2.LINE_AA, 0, 0.35)
+    beyond = (middle + right * 48).astype(int)
+    _label(canvas, "in", (int(beyond[0]) - 10, int(beyond[1]) + 6), ZONE)
     _label(canvas, name, (int(a[0]) + 6, int(a[1]) - 6), ZONE)
 
 
