@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from smartbox.bundle import Bundle, write
@@ -46,7 +47,7 @@ def fit(pairs: Sequence[tuple[float, bool]]) -> tuple[float, float]:
         raise ConfigError(f"{len(right)} detections, {right.sum():.0f} right: too few right or wrong to calibrate on")
     logit = np.log(found / (1 - found))
 
-    def loss(at: np.ndarray) -> float:
+    def loss(at: NDArray[np.float64]) -> float:
         z = at[0] * logit + at[1]
         return float(np.mean(np.logaddexp(0, z) - right * z))
 
