@@ -1,10 +1,12 @@
 """One look at everything that a configuration names: open each model, take a frame of each source, greet the broker."""
 
+import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from smartbox import mqtt
@@ -41,13 +43,12 @@ class Look:
     detections: Detections
 
 
-def models(parts: Parts) -> tuple[dict[str, Model], list[Found]]:
-    """Open every model; those that opened, and a line for each."""
+def models(parts: Parts, memory: Path) -> tuple[dict[str, Model], list[Found]]:
+    """Open every model; those that opened, and a line for each. memory: where the choice of `auto` is remembered."""
     opened, found = {}, []
     for name, bundle in parts.bundles.items():
         changes: list[str] = []
-        backends, state = parts.config.backends(name), parts.config.box.state_dir
-        model = Model(bundle, backends, state, on_change=changes.append)
+        model = Model(bundle, parts.config.backends(name), memory, on_change=changes.append)
         try:
             model.open()
         except BackendError as error:
@@ -103,6 +104,17 @@ def _looked(parts: Parts, opened: Mapping[str, Model], frame: Frame, path: str) 
 def _counted(found: Detections) -> str:
     counts = Counter(found.label(i) for i in range(len(found)))
     return ", ".join(f"{n} {label}" for label, n in counts.items()) or "nothing"
+
+
+def state(config: Config) -> Found:
+    """Where the box would keep its state: a directory, or a place where one can be made. Nothing is made here."""
+    wanted = config.box.state_dir.absolute()
+    place = next(path for path in (wanted, *wanted.parents) if os.path.lexists(path))
+    if not place.is_dir():
+        return Found("box.state_dir", error=f"{wanted}: {place} is no directory; it must be a writable directory")
+    if os.access(place, os.W_OK | os.X_OK):
+        return Found("box.state_dir", f"{wanted} is writable" if place == wanted else f"{wanted} can be made")
+    return Found("box.state_dir", f"{wanted} is not writable for you; it must be for the user that the box runs as")
 
 
 def broker(config: Config) -> Found:

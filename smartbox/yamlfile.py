@@ -180,6 +180,8 @@ def find_secret(name: str, folder: Path) -> str:
             continue
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "not UTF-8 text"
+            if isinstance(error, PermissionError):
+                why += "; run this as root, or hand it over as a systemd credential"
             raise ConfigError(f"!secret {name}: {place} cannot be read: {why}") from error
         if not text:
             raise ConfigError(f"!secret {name}: {place} is empty")

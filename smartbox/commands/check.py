@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +68,14 @@ def plan(made: Parts) -> dict[str, Any]:
 
 
 def _probe(made: Parts, pictures: Path | None) -> list[probe.Found]:
-    opened, found = probe.models(made)
-    looks, seen = probe.sources(made, opened)
-    for model in opened.values():
-        model.close()
-    found += [*seen, probe.broker(made.config)]
+    state = made.config.box.state_dir
+    with tempfile.TemporaryDirectory(prefix="smartbox-check-") as scratch:
+        # A check by root before the first start leaves no state behind that the box's own user could not write.
+        opened, found = probe.models(made, state if os.access(state, os.W_OK) else Path(scratch))
+        looks, seen = probe.sources(made, opened)
+        for model in opened.values():
+            model.close()
+    found += [*seen, probe.state(made.config), probe.broker(made.config)]
     if pictures:
         found += _write(made, looks, pictures)
     return found

@@ -141,6 +141,18 @@ def test_a_state_directory_that_cannot_be(site: Site, place: str) -> None:
     assert "it must be a writable directory" in said.err
 
 
+@pytest.mark.parametrize(("place", "error"), [("file/below", "file is no directory"), ("new/deep", None)])
+def test_the_probe_looks_at_the_state_directory(
+    site: Site, smartbox: Callable[..., Said], place: str, error: str | None
+) -> None:
+    site.write("file", "")
+    site.edit(str(site.path / "state"), place)
+    said = smartbox("check", "-c", site.config, "--probe", "--json")
+    (found,) = (item for item in said.document["probe"] if item["what"] == "box.state_dir")
+    assert error in found["error"] if error else "can be made" in found["detail"]
+    assert not (site.path / "new").exists()  # a look leaves nothing behind
+
+
 def test_the_port_of_the_embedded_broker_is_taken(site: Site) -> None:
     site.edit(f"mqtt://127.0.0.1:{site.port}", "embedded")
     with socket.socket() as taken:
