@@ -20,6 +20,8 @@ from smartbox.types import Box, EventClass, Match, Point, Scene, Severity, Track
 ZoneKind = Literal["polygon", "line", "slots"]
 Anchor = Literal["bottom_center", "center", "overlap"]
 
+STILL_SURE = 0.8
+"""Share of `min_score` that an object of an open episode must keep: its score wavers."""
 STANDS_S = 2.0
 """A vehicle that has not moved for so long (s) stands, as the tracker has it; before, it may be driving through."""
 
@@ -161,13 +163,15 @@ class RuleSettings(Settings, ABC):
     def _spec(self, dwell: float, end: float) -> DwellSpec:
         return DwellSpec(dwell, end, self.window, self.enter_ratio, self.exit_ratio)
 
-    def _eligible(self, scene: Scene, labels: Iterable[str]) -> list[Track]:
-        """Tracks of these labels that are sure and large enough."""
+    def _eligible(self, scene: Scene, labels: Iterable[str], active: frozenset[str] = frozenset()) -> list[Track]:
+        """Tracks of these labels that are sure and large enough; what has begun may be a little less sure."""
         wanted = expand(labels)
         return [
             t
             for t in scene.tracks
-            if t.label in wanted and t.score >= self.min_score and longer_side(t.xyxy) >= self.min_size
+            if t.label in wanted
+            and t.score >= self.min_score * (STILL_SURE if f"track:{t.id}" in active else 1)
+            and longer_side(t.xyxy) >= self.min_size
         ]
 
     def _zone_of(self, track: Track, zones: Sequence[Zone]) -> Zone | None:

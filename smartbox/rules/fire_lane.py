@@ -30,7 +30,7 @@ class Plugin(RuleSettings):
 
     def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
         """Vehicles that stand in the lane; one that is reported already may move in it."""
-        vehicles = self._eligible(scene, expand(["vehicle"]) - expand(self.ignore))
+        vehicles = self._eligible(scene, expand(["vehicle"]) - expand(self.ignore), active)
         stay = [t for t in vehicles if stands(t, scene.time) or f"track:{t.id}" in active]
         return [track_match(t, zone) for t in stay if (zone := self._zone_of(t, zones))]
 

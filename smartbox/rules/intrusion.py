@@ -23,7 +23,7 @@ class Plugin(RuleSettings):
     severity: Severity = "high"
 
     def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
-        tracks = self._eligible(scene, self.labels)
+        tracks = self._eligible(scene, self.labels, active)
         return [track_match(t, zone) for t in tracks if (zone := self._zone_of(t, zones))]
 
     def dwell_spec(self, subject: str) -> DwellSpec:

@@ -40,7 +40,7 @@ class Plugin(RuleSettings):
         motion = scene.motion
         if motion is None:
             return []
-        still = [t for t in self._eligible(scene, ["person"]) if motion.within(t.xyxy) < self.still_eps]
+        still = [t for t in self._eligible(scene, ["person"], active) if motion.within(t.xyxy) < self.still_eps]
         return [track_match(t, zone, basis="still") for t in still if (zone := self._zone_of(t, zones))]
 
     def blind(self, scene: Scene) -> bool:

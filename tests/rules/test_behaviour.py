@@ -311,6 +311,12 @@ def test_one_car_found_as_car_and_as_truck_is_one() -> None:
     assert told(play(runner("fire_lane"), Script(lost, 200))) == [("begin", 70.0), ("cleared", 180.0)]
 
 
+def test_a_score_that_wavers_ends_nothing_and_begins_nothing() -> None:
+    sure, less = Thing(1, 10, 90), Thing(1, 90, 150, score=0.45)
+    assert told(play(runner("fire_lane"), Script([sure, less], 200))) == [("begin", 70.0), ("cleared", 180.0)]
+    assert play(runner("fire_lane"), Script([Thing(1, 10, 150, score=0.45)], 200)) == []
+
+
 def test_headlights_at_night() -> None:
     """Glare makes boxes that wander through the lane, and hides the parked car for a moment."""
     glare = [Thing(50 + i, t, t + 3, path(OUTSIDE, ELSEWHERE, t, t + 3)) for i, t in enumerate(range(12, 200, 9))]
