@@ -14,6 +14,7 @@ from smartbox import plugins, yamlfile
 from smartbox.errors import ConfigError, Problem
 from smartbox.geometry import Polygon, Zone, area
 from smartbox.mqtt import MqttSettings
+from smartbox.outline import entangled
 from smartbox.secrets import MASK, redact
 from smartbox.settings import ByteSize, Duration, Settings
 from smartbox.types import Point
@@ -89,6 +90,8 @@ class ZoneSettings(Settings):
         if len(shapes) != 1:
             raise ValueError(f"give exactly one of polygon, line and slots; found {', '.join(shapes) or 'none'}")
         for polygon in [self.polygon or (), *(self.slots or {}).values()]:
+            if polygon and entangled(polygon):
+                raise ValueError("two sides of the polygon cross: write its corners in order, once around")
             if polygon and area(polygon) < 1e-5:
                 raise ValueError("the polygon has no area: its points lie on one line")
         if self.line and self.line[0] == self.line[1]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -48,7 +48,7 @@ def problems_of(error: ValidationError, cls: type[BaseModel], path: str) -> list
 
 def _message(item: Mapping[str, Any], parts: list[str], cls: type[BaseModel], where: str) -> str:
     if item["type"] == "extra_forbidden":
-        return unknown(parts[-1] if parts else "?", list(cls.model_fields) if len(parts) == 1 else [])
+        return unknown(parts[-1] if parts else "?", _keys(cls, parts[:-1]))
     if item["type"] == "missing":
         return "is missing"
     message = _sentence(item, where)
@@ -68,6 +68,25 @@ def _sentence(item: Mapping[str, Any], where: str) -> str:
         return message + "; coordinates are shares of the picture, 0-1, not pixels" if coordinate else message
     text = str(item["msg"]).removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
+
+
+def _keys(cls: type[BaseModel], way: list[str]) -> list[str]:
+    """The keys that may stand below `way` in a model, as they are written in the file."""
+    models = [cls]
+    for part in way:
+        fields = [
+            field for model in models for name, field in model.model_fields.items() if part in (name, field.alias)
+        ]
+        if fields:  # else the index of a list, or a name in a mapping
+            models = [model for field in fields for model in _models(field.annotation)]
+    return [field.alias or name for model in models for name, field in model.model_fields.items()]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models in `tuple[Window, ...] | None` and its like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models(inner)]
 
 
 def _is_branch(part: Any) -> bool:
