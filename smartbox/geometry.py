@@ -36,9 +36,26 @@ def contains(polygon: Sequence[Point], point: Point) -> bool:
 
 def area(polygon: Sequence[Point]) -> float:
     """Unsigned area (shoelace)."""
-    points = np.asarray(polygon, float)
-    x, y = points[:, 0], points[:, 1]
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+    twice = 0.0
+    px, py = polygon[-1]
+    for qx, qy in polygon:
+        twice += px * qy - qx * py
+        px, py = qx, qy
+    return abs(twice) / 2
+
+
+def entangled(polygon: Sequence[Point]) -> bool:
+    """Do two of its sides cross? Corners that touch are no crossing."""
+    sides = list(zip(polygon, [*polygon[1:], polygon[0]], strict=True))
+
+    def side(a: Point, b: Point, p: Point) -> float:
+        return (b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0])
+
+    return any(
+        side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
+        for i, (a, b) in enumerate(sides)
+        for c, d in sides[i + 2 :]
+    )
 
 
 def clip(polygon: Sequence[Point], box: Box) -> list[Point]:
@@ -61,7 +78,7 @@ def clip(polygon: Sequence[Point], box: Box) -> list[Point]:
 
 def overlap(polygon: Sequence[Point], box: Box) -> float:
     """Share of the box's area that lies inside `polygon`, 0–1."""
-    box_area = max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+    box_area = _area_of(box)
     piece = clip(polygon, box)
     return area(piece) / box_area if len(piece) >= 3 and box_area > 0 else 0.0
 
@@ -83,7 +100,13 @@ def center(box: Box) -> Point:
 
 def iou(a: Box, b: Box) -> float:
     """Intersection over union of two boxes."""
-    return float(iou_matrix(np.array([a], np.float32), np.array([b], np.float32))[0, 0])
+    inter = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    union = _area_of(a) + _area_of(b) - inter
+    return inter / union if union > 0 else 0.0
+
+
+def _area_of(box: Box) -> float:
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
 def iou_matrix(a: Floats, b: Floats) -> Floats:
