@@ -56,6 +56,7 @@ MISTAKES = [
     ("[0.95, 0.1], [0.95, 0.98],", "[0.95, 0.98], [0.95, 0.1],", "zones.yard", "sides", "in order, once around"),
     ("url: mqtt", "credentials: {user: b}, url: mqtt", "mqtt.credentials.user", "'user'", "did you mean 'username'"),
     ("dwell: 1s", "schedule: {windows: [{frm: 1}]}", "rules.nobody.schedule.windows.0.frm", "'frm'", "mean 'from'"),
+    ("[0.95, 0.98],", "[0.95, 0.98]," * 30, "zones.yard.polygon", "it has 33", "at most 32"),
     ("polygon:", "polygone:", "zones.yard.polygone", "'polygone'", "did you mean 'polygon'"),
     ("dwell: 1s", "severity: hihg", "rules.nobody.severity", "'hihg'", "must be one of"),
     ("dwell: 1s", "labels: [persn]", "rules.nobody", "persn", "it knows person, car"),

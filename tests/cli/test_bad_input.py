@@ -242,6 +242,13 @@ def test_bundles_that_are_broken(site: Site, smartbox: Callable[..., Said]) -> N
         said = smartbox("replay", "-c", site.config)
         assert (said.code, said.out) == (1, "")
         assert message in said.err
+    manifest = site.path / "models" / "eyes" / "manifest.yaml"
+    for path in ("../../smartbox.yaml", "/etc/passwd", "a/../../b", "..\\\\x"):
+        manifest.write_text(manifest.read_text().replace("script.jsonl", path))
+        said = smartbox("check", "-c", site.config)
+        assert said.code == 78
+        assert "files.scripted.path: write a path relative to the bundle's directory" in said.err
+        manifest.write_text(manifest.read_text().replace(path, "script.jsonl"))
     weights.unlink()
     weights.mkdir()
     assert "is no file" in smartbox("models", "verify", "eyes").out
