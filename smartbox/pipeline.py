@@ -140,8 +140,9 @@ class Pipeline:
             self._model = answer.model
             found = self._head.decoder.decode(answer.outputs, request.view)
         if isinstance(sample, AudioChunk):
-            sounds = found if isinstance(found, Sounds) else None
-            return self._judge(self._scene(sample, tracks=(), sounds=sounds, inferred=sounds is not None), None)
+            scene = self._scene(sample, tracks=(), sounds=found if isinstance(found, Sounds) else None)
+            # Nothing was listened to: sound must not make a video that stands still look alive.
+            return StepResult(scene) if scene.sounds is None else self._judge(scene, None)
         if isinstance(found, Detections):
             tracks = self._tracker.update(sample.time, found)
             if self._gate is not None:

@@ -79,8 +79,6 @@ class RuleSettings(Settings, ABC):
     """Seconds after an end in which the same subject does not begin again, as long as it stays in sight."""
     severity: Severity = "medium"
     """How bad it is: info, low, medium, high or critical."""
-    evidence_count: int = Field(3, ge=0, le=10)
-    """Pictures kept of an episode: alarm, then start, then half of the dwell."""
     update: Duration = Field(60.0, ge=1, le=86400)
     """Seconds between updates of an open episode."""
     max_duration: Duration = Field(86400.0, ge=60, le=7 * 86400)

@@ -17,7 +17,7 @@ class Plugin(RuleSettings):
 
     zone_kind: ClassVar[ZoneKind | None] = None
     hears: ClassVar[bool] = True
-    unused: ClassVar[tuple[str, ...]] = ("zones", "min_score", "anchor", "min_overlap", "min_size", "evidence_count")
+    unused: ClassVar[tuple[str, ...]] = ("zones", "min_score", "anchor", "min_overlap", "min_size")
 
     labels: tuple[str, ...] = Field(min_length=1)
     """Sounds to report, as the model names them."""

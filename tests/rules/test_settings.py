@@ -60,7 +60,7 @@ DEFAULTS = {
 }
 COMMON = {
     "min_score": 0.5, "min_overlap": 0.3, "min_size": 0.02, "window": 10, "enter_ratio": 0.6, "exit_ratio": 0.2,
-    "evidence_count": 3, "update": 60, "max_duration": 86400,
+    "update": 60, "max_duration": 86400,
 }  # fmt: skip
 
 
