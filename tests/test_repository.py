@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from smartbox import build, config, plugins
+from smartbox.errors import ConfigError
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smartbox"
 FAMILIES = ("sources", "backends", "decoders", "rules", "outputs")
@@ -245,6 +248,50 @@ Loader.add_multi_constructor("!", lambda loader, suffix, node: f"{suffix} {node.
 def test_every_yaml_parses() -> None:
     for path in tracked("*.yaml", "*.yml"):
         yaml.load(path.read_text(), Loader)
+
+
+def test_every_shipped_configuration_is_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the models that ship, and a value for every secret that it names."""
+    found = 0
+    for path in tracked("deploy/*.yaml"):
+        text = path.read_text()
+        if not text.startswith("version:") and "\nversion:" not in text:
+            continue
+        for name in re.findall(r"!secret ([\w-]+)", re.sub(r"#.*", "", text)):
+            (tmp_path / f"smartbox_{name}").write_text("rtsp://camera.example/1" if "url" in name else "name:password")
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+        try:
+            build.parts(config.load(path))
+        except ConfigError as error:
+            pytest.fail(f"{path.relative_to(ROOT)}: {error}")
+        found += 1
+    assert found >= 2
+
+
+@pytest.mark.parametrize("family", ["sources", "backends", "decoders", "rules"])
+def test_every_setting_says_what_it_is(family: plugins.Family) -> None:
+    silent = []
+    for name in plugins.names(family):
+        plugin = plugins.load(family, name)
+        for field in plugin.model_fields:
+            # A new default of a common setting keeps what the base says about it.
+            said = (base.model_fields[field].description for base in plugin.__mro__ if field in fields_of(base))
+            if not any(said):
+                silent.append(f"smartbox/{family}/{name}.py: {field}")
+    assert not silent, "no docstring below:\n" + "\n".join(silent)
+
+
+def fields_of(cls: type) -> Collection[str]:
+    return getattr(cls, "model_fields", ())
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    broken = []
+    for path in tracked("*.md"):
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
+            if "://" not in target and not target.startswith("mailto:") and not (path.parent / target).exists():
+                broken.append(f"{path.relative_to(ROOT)}: {target}")
+    assert not broken, "\n".join(broken)
 
 
 def test_weights_are_small_and_other_large_files_stay_out() -> None:
