@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,10 @@ from smartbox.commands._args import UsageError
 from smartbox.errors import ConfigError, SmartboxError
 from smartbox.secrets import redact
 from smartbox.supervise import chain
+
+# OpenCV reads these once, when it is loaded (sources/v4l2.py says why).
+os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "4")
 
 ORDER = ("run", "check", "zones", "replay", "simulate", "score", "events", "bench", "models", "schema", "lab")
 DONE, FAILED, USAGE, REFUSED = 0, 1, 2, 78

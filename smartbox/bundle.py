@@ -175,7 +175,9 @@ def write_golden(
     path: str = "golden.npz",
 ) -> Golden:
     """Record golden inputs and outputs (batch first); returns the manifest's entry."""
-    arrays = {f"input_{k}": v for k, v in inputs.items()} | {f"output_{k}": v for k, v in outputs.items()}
+    arrays: dict[str, Any] = {f"input_{k}": v for k, v in inputs.items()} | {
+        f"output_{k}": v for k, v in outputs.items()
+    }
     np.savez_compressed(directory / path, **arrays)
     whole = directory / path
     return Golden(path=path, sha256=_sha256(whole), bytes=whole.stat().st_size, tolerance=dict(tolerance))

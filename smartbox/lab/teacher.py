@@ -1,6 +1,7 @@
 """Boxes by another detector for classes that a data set does not label: run once, kept in one file outside git."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ FLOOR = 0.1  # what is weaker does not even cast doubt
 def write(bundle: Bundle, folder: Path, names: tuple[str, ...], out: Path) -> None:
     """Run `bundle` over the pictures of `folder`; `out`.npz: name -> k x 6 (xyxy 0–1, score, class of `names`)."""
     detector = Detector(bundle, next(iter(bundle.manifest.files)), FLOOR)
-    rows = {}
+    rows: dict[str, Any] = {}
     for entry in progress(entries(folder), "teacher"):
         found = detector(np.asarray(cv2.imread(str(entry.image)), np.uint8))
         known = [i for i in range(len(found)) if found.label(i) in names]

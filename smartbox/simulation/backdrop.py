@@ -1,6 +1,7 @@
 """The empty picture of a scene, rendered once: sky, textured and marked ground, buildings; and the props as sprites."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -136,7 +137,7 @@ def _bounds(corners: Vectors, w: int, h: int) -> tuple[int, int, int, int]:
     )
 
 
-def _sample(tile: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+def _sample(tile: NDArray[np.float32], x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float32]:
     n = tile.shape[0]
     padded = np.pad(tile, ((0, 1), (0, 1)), mode="wrap")
     return np.asarray(cv2.remap(padded, np.mod(x, n), np.mod(y, n), cv2.INTER_LINEAR), np.float32)

@@ -16,9 +16,9 @@ from smartbox.sources._pump import Pump
 from smartbox.types import Frame, Image, Sample
 
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "4")  # s; read once, when OpenCV loads: 10 s would be long
+os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # what its warnings say stands in our own messages
 import cv2
 
-cv2.setLogLevel(2)  # errors; what its warnings say stands in our own messages
 DEV = Path("/dev")
 
 
