@@ -255,3 +255,30 @@ def test_out_of_memory(
     assert again <= 10
     wait_for(lambda: crashes(consumer), "the event that tells of it", 40)
     assert_the_episode_goes_on(consumer, episode)
+
+
+@pytest.fixture(params=["ip-cameras-only", "no-jit", "small-memory"])
+def drop_in(request: pytest.FixtureRequest, machine: Machine) -> Iterator[str]:
+    folder = "/etc/systemd/system/smartbox.service.d"
+    machine.run(f"mkdir -p {folder} && cp /opt/smartbox/share/drop-ins/{request.param}.conf {folder}")
+    machine.run("systemctl daemon-reload")
+    yield str(request.param)
+    machine.run(f"rm -r {folder}; systemctl daemon-reload")
+
+
+def test_drop_ins(
+    machine: Machine, service: Service, broker: Mosquitto, camera: RtspServer, consumer: Consumer, drop_in: str
+) -> None:
+    """Everything works under them too, and LRSSD on either engine."""
+    running(service, broker, camera, consumer)
+    score = machine.run("systemd-analyze security smartbox --no-pager | tail -1").split("smartbox.service:")[1]
+    print(f"\n{drop_in}: exposure level {score.split()[0]}")
+    for backend in ("onnxruntime", "tflite"):
+        example = machine.run("cat /opt/smartbox/share/deploy/smartbox.example.yaml")
+        assert "backends: [auto, onnxruntime]}\n" in example
+        service.write(example.replace("backends: [auto, onnxruntime]}\n", f"backends: [{backend}]}}\n", 1))
+        machine.mark()
+        machine.run("systemctl restart smartbox", timeout=100)
+        machine.wait_until("the camera is online", "systemctl show -p StatusText smartbox | grep -q '1/1 sources'", 60)
+        assert "model_failing" not in machine.journal()
+        assert "fallback" not in machine.journal()
