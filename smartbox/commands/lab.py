@@ -35,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--checkpoint", type=Path, required=True, help="checkpoint.pt, as train writes it")
     export.add_argument("-o", "--out", type=Path, required=True, help="directory of the bundle")
     export.add_argument("--version", required=True, help="of the bundle")
-    export.add_argument("--threshold", type=float, default=0.35, help="score threshold that the box uses")
     export.add_argument("--calibrate", type=count, default=256, metavar="N", help="pictures to find scales on")
     export.add_argument("--float", action="store_true", help="not quantized, ONNX only: to compare with")
     export.add_argument("--note", default="", help="goes into the manifest's provenance")
@@ -93,7 +92,7 @@ def _export(args: argparse.Namespace) -> dict[str, Any]:
     plan = recipe.read(args.recipe)
     net = export.restore(plan, args.checkpoint)
     fake = None if args.float else export.quantized(net, plan, train_detect.gather(plan)[0], args.calibrate)
-    release = export.Release(args.version, args.threshold, note=args.note)
+    release = export.Release(args.version, args.note)
     bundle = export.write(args.out, plan, net, fake, release)
     return {
         "bundle": str(bundle.path),

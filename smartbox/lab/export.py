@@ -46,9 +46,6 @@ class Release:
     """What the manifest says beside what the recipe knows."""
 
     version: str
-    score_threshold: float = 0.35
-    nms_iou: float = 0.5
-    cross_label_iou: float = 0.75
     note: str = ""
 
 
@@ -95,13 +92,7 @@ def write(out: Path, recipe: Recipe, net: Any, fake: FakeQuant | None, release: 
 
 def manifest(recipe: Recipe, release: Release, files: dict[str, ModelFile], cost: Cost) -> Manifest:
     cells = sum((recipe.size // s) ** 2 for s in STRIDES)
-    decoder = {
-        "type": "lrssd",
-        "strides": list(STRIDES),
-        "score_threshold": release.score_threshold,
-        "nms_iou": release.nms_iou,
-        "cross_label_iou": release.cross_label_iou,
-    }
+    decoder = {"type": "lrssd", "strides": list(STRIDES), **recipe.decoding.model_dump()}
     return Manifest(
         name=recipe.name,
         version=release.version,

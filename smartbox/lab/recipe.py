@@ -63,6 +63,15 @@ class Stage(Settings):
     scale: tuple[float, float] = (0.5, 1.6)
 
 
+class Decoding(Settings):
+    """What the manifest tells the decoder; found on simulated pictures, never on the validation set."""
+
+    score_threshold: Share = 0.3
+    label_thresholds: dict[str, float] = Field(default_factory=dict)
+    nms_iou: Share = 0.5
+    cross_label_iou: Share = 0.75
+
+
 class Recipe(Settings):
     """`recipe.yaml`."""
 
@@ -73,6 +82,7 @@ class Recipe(Settings):
     size: int = 320
     """Picture size of the finished model."""
     net: Net = Net()
+    decoding: Decoding = Decoding()
     data: tuple[DataSet, ...]
     start: Path | None = None
     """Checkpoint whose weights to begin with."""

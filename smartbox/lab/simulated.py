@@ -16,7 +16,7 @@ from smartbox.simulation.training import Labelled
 from smartbox.types import Image
 
 VISIBLE = 0.25  # share of a thing that can be seen, from which on it is listed
-PER_FILM = 6
+PER_FILM = 2
 NIGHTS = 0.3
 
 

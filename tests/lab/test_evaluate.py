@@ -108,7 +108,7 @@ def tiny(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     net = Lrssd(recipe.net.spec(4)).eval()
     pictures = load(folder, (*LABELS, "submarine"))
     fake = export.quantized(net, recipe, pictures, 3)
-    export.write(out / "tiny", recipe, net, fake, export.Release("1", 0.3))
+    export.write(out / "tiny", recipe, net, fake, export.Release("1"))
     return out / "tiny"
 
 
