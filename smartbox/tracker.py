@@ -50,6 +50,13 @@ class TrackerSettings(Settings):
     lost_standing: Duration = 45.0
     """The same for a standing object: longer than a lorry stands in front of a parked car."""
 
+    faint: Duration = 1.0
+    """How long faint detections alone keep a moving object going: a shadow on the floor must not take over the
+    person who walked off, and hand him to the next one."""
+
+    faint_standing: Duration = 3.0
+    """The same for a standing object; it is remembered for longer, and found again by a sure detection."""
+
     settle: Duration = 2.0
     """An object that has not moved for so long is standing."""
 
@@ -153,12 +160,14 @@ class Tracker:
         overlap *= np.where(rows["confirmed"], 1.0, 0.8)[:, None]  # an object that is known goes first
         high = score >= self.settings.high
         live = np.isnan(rows["missed_since"]) | (time - rows["missed_since"] < self.settings.coast)
+        patience = np.where(self._standing(), self.settings.faint_standing, self.settings.faint)
+        trusted = rows["confirmed"] & (time - rows["sure_at"] <= patience)
         free_row, free_det = np.ones(len(rows), bool), np.ones(len(score), bool)
         pairs: list[tuple[Index, Index]] = []
-        for tracks in (live, ~live):
+        for tracks, again in ((live, 0.2), (~live, 0.5)):
             for near, least, some, dets in (
-                (False, 0.2, tracks, high),
-                (False, 0.35, tracks & rows["confirmed"], ~high),
+                (False, again, tracks, high),
+                (False, 0.35, tracks & trusted, ~high),
                 (True, 1e-6, tracks, high),
             ):
                 r, d = np.flatnonzero(free_row & some), np.flatnonzero(free_det & dets)
@@ -189,6 +198,7 @@ class Tracker:
         rows, settings = self._rows[row], self.settings
         found = score[det].astype(float)
         correct(rows, xyxy[det], np.where(found >= settings.high, MEASURED, 4 * MEASURED))
+        rows["sure_at"] = np.where(found >= settings.high, time, rows["sure_at"])
         rows["hits"] += 1
         fading = 1 - np.exp(-(time - rows["last_seen"]) / 2.0)
         rows["score"] += np.maximum(1 / rows["hits"], fading) * (found - rows["score"])
@@ -235,7 +245,7 @@ class Tracker:
         rows["confirmed"] = score >= self.settings.sure
         rows["pos"], rows["rest"] = centres(xyxy), xyxy
         rows["cov"] = MEASURED, 0.0, 4.0
-        rows["first_seen"] = rows["last_seen"] = rows["moved_at"] = time
+        rows["first_seen"] = rows["last_seen"] = rows["sure_at"] = rows["moved_at"] = time
         rows["missed_since"] = rows["away_since"] = np.nan
         rows["shown_until"] = WATCHED
         rows["anchor"] = rows["told"] = anchors(rows["pos"])

@@ -27,6 +27,7 @@ RECORD = np.dtype(
         ("cov", "f8", 3),  # of place, place with speed, speed; in units of the longer side, the same for all axes
         ("first_seen", "f8"),
         ("last_seen", "f8"),
+        ("sure_at", "f8"),  # last time that a sure detection found it
         ("missed_since", "f8"),  # first inference that did not find it; nan while it is found
         ("shown_until", "f8"),  # listed until then although not found; WATCHED while it is found
         ("rest", "f8", 4),  # xyxy where it last came to rest

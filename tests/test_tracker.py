@@ -201,10 +201,22 @@ def test_groups_are_settings() -> None:
 
 
 def test_faint_detections_keep_a_known_object_but_begin_none() -> None:
-    scenes = follow(Tracker(), 5, 10.0, lambda t: [person(0.2 + 0.02 * t, score=0.8 if t < 3 else 0.2)])
+    scenes = follow(Tracker(), 5, 10.0, lambda t: [person(0.2 + 0.02 * t, score=0.2 if t % 1 > 0.3 else 0.8)])
     assert len(ids(scenes)) == 1
     assert all(tracks[0].seen for t, tracks in scenes if t > 0.2)
     assert not ids(follow(Tracker(), 5, 10.0, lambda t: [person(0.5, score=0.3)]))
+
+
+def test_a_faint_ghost_does_not_hand_one_visitor_to_the_next() -> None:
+    """Who walks off leaves a faint false box on the floor; who comes next is another."""
+    ghost = (0.5, 0.55, 0.95, 0.98)
+
+    def room(t: float) -> list[tuple[str, Box, float]]:
+        if t < 8:
+            return [("person", (0.5, 0.0, 0.7, 0.95), 0.9)]
+        return [("person", ghost, 0.3)] if t < 13 else [("person", (0.3, 0.1, 0.5, 1.0), 0.9)]
+
+    assert len(ids(follow(Tracker(), 5, 20.0, room))) == 2
 
 
 def test_the_score_of_a_track_follows_slowly() -> None:
