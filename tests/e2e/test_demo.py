@@ -32,23 +32,25 @@ def demo(tmp_path: Path, seed: int) -> Path:
     return path
 
 
+def lines_of(*command: str) -> list[dict[str, object]]:
+    """The JSON lines that a command prints."""
+    output = io.TextIOWrapper(io.BytesIO(), write_through=True)
+    with contextlib.redirect_stdout(output):
+        assert main(command) == 0
+    output.seek(0)
+    return [json.loads(line) for line in output]
+
+
 def simulate(tmp_path: Path, config: Path) -> list[dict[str, object]]:
     """Renders the cameras; the episodes that must be reported."""
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
-        assert main(["simulate", "-c", str(config), "-o", str(tmp_path / "park"), "--json"]) == 0
-    return [json.loads(line) for line in output.getvalue().splitlines()]
+    return lines_of("simulate", "-c", str(config), "-o", str(tmp_path / "park"), "--json")
 
 
 def replay(tmp_path: Path, config: Path) -> dict[str, object]:
     """The score of what is reported from the rendered videos: nothing but pixels can reach the rules."""
     inputs = [f"--input={name}={tmp_path / 'park' / name / 'video.mp4'}" for name in ("post", "lane", "lot", "gate")]
     truth = str(tmp_path / "park" / "truth.jsonl")
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
-        assert main(["replay", "-c", str(config), *inputs, "--truth", truth, "--json"]) == 0
-    score: dict[str, object] = json.loads(output.getvalue().splitlines()[-1])
-    return score
+    return lines_of("replay", "-c", str(config), *inputs, "--truth", truth, "--json")[-1]
 
 
 @pytest.mark.timeout(600)

@@ -24,7 +24,7 @@ def record(path: Path, pictures: Iterator[Picture], fps: int) -> Path:
         stream = None
         for picture in pictures:
             if stream is None:
-                stream = out.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "g": str(fps)})
+                stream = out.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "g": str(fps), "qp": "22"})
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = "yuv420p"
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
