@@ -1,10 +1,7 @@
 """Motion: still things in noisy pictures are still, moving things move, at any frame rate."""
 
-import io
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -12,6 +9,7 @@ import pytest
 from smartbox.luma import shrink
 from smartbox.motion import Gate, MotionMeter, MotionSettings
 from smartbox.types import Box, Image, Motion
+from tests.encoder import through_h264
 
 W, H = 640, 360
 PERSON: Box = (0.45, 0.3, 0.6, 0.9)
@@ -66,21 +64,8 @@ def night(rng: np.random.Generator) -> Noise:
     return code
 
 
-def h264(pictures: list[Image], fps: int, bit_rate: int = 300_000) -> Iterator[Image]:
-    """Through x264 and back: block noise, skipped blocks, the pulse of a key frame every two seconds."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="matroska") as out:
-        stream = out.add_stream("libx264", rate=fps)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = W, H, "yuv420p", bit_rate
-        stream.options = {"preset": "ultrafast", "g": str(2 * fps)}
-        stream.time_base = Fraction(1, fps)
-        for picture in pictures:
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), "bgr24")))
-        out.mux(stream.encode())
-    file.seek(0)
-    with av.open(file) as video:
-        for frame in video.decode(video=0):
-            yield frame.to_ndarray()[:H, :W]
+def h264(pictures: list[Image], fps: int) -> Iterator[Image]:
+    return through_h264(pictures, fps, 300_000)
 
 
 def rates(pictures: Iterator[Image], fps: float, box: Box, meter: MotionMeter | None = None) -> np.ndarray:

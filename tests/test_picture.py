@@ -1,16 +1,14 @@
 """The picture's own faults: each found in time, none in a picture that is merely dull."""
 
-import io
 from collections.abc import Callable, Iterable
-from fractions import Fraction
 
-import av
 import cv2
 import numpy as np
 import pytest
 
 from smartbox.picture import PictureCheck, PictureSettings
 from smartbox.types import Fault, Image
+from tests.encoder import through_h264
 
 W, H = 640, 360
 Film = Callable[[float], Image]
@@ -173,18 +171,7 @@ def test_a_view_turned_elsewhere_is_moved() -> None:
 
 def coded(pictures: list[Image], fps: int) -> list[Image]:
     """Through x264 at 200 kbit/s with a key frame every two seconds."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="matroska") as out:
-        stream = out.add_stream("libx264", rate=fps)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = W, H, "yuv420p", 200_000
-        stream.options = {"preset": "ultrafast", "g": str(2 * fps)}
-        stream.time_base = Fraction(1, fps)
-        for picture in pictures:
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), "bgr24")))
-        out.mux(stream.encode())
-    file.seek(0)
-    with av.open(file) as video:
-        return [frame.to_ndarray()[:H, :W] for frame in video.decode(video=0)]
+    return list(through_h264(pictures, fps, 200_000))
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.5, 6.0])
