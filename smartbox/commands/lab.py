@@ -26,7 +26,7 @@ NEEDS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
-    train = parts.add_parser("train", help="train a detector as a recipe says; goes on where it was stopped")
+    train = parts.add_parser("train", help="train a model as a recipe says; goes on where it was stopped")
     train.add_argument("recipe", type=Path, help="YAML: data, net, schedule")
     train.add_argument("-o", "--out", type=Path, required=True, help="directory for checkpoint.pt and curve.csv")
     train.add_argument("--threads", type=int, default=0, help="CPU threads of torch; default its own choice")
@@ -80,9 +80,12 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> dict[str, Any]:
-    from smartbox.lab import recipe, train_detect
+    from smartbox.lab import recipe, recipe_classify, train_classify, train_detect
 
-    checkpoint = train_detect.train(recipe.read(args.recipe), args.out, args.threads)
+    if recipe_classify.task_of(args.recipe) == "detect":
+        checkpoint = train_detect.train(recipe.read(args.recipe), args.out, args.threads)
+    else:
+        checkpoint = train_classify.train(recipe_classify.read(args.recipe), args.out, args.threads)
     return {"checkpoint": str(checkpoint), "curve": str(args.out / "curve.csv")}
 
 

@@ -5,6 +5,7 @@ federation of several layers) and was settled by counting: 41.4 M MACs at 224 fo
 Here x_k takes the sum of x_{k-1}, x_{k-2}, x_{k-4} (log-sparse, adds only); pools replace strides.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,10 +61,10 @@ class MuffBlock(nn.Module):
 class MuffNet(nn.Module):
     """The backbone: picture -> (C3, C4, C5) at 1/8, 1/16 and 1/32."""
 
-    def __init__(self, spec: MuffSpec) -> None:
+    def __init__(self, spec: MuffSpec, channels: int = 3) -> None:
         super().__init__()
         self.spec = spec
-        self.stem = ConvBN(3, spec.stem, 3, stride=2)
+        self.stem = ConvBN(channels, spec.stem, 3, stride=2)
         inputs = spec.stem
         stages: list[Any] = []
         for outputs, width, count in zip(spec.stages, spec.widths, spec.blocks, strict=True):
@@ -83,14 +84,24 @@ class MuffNet(nn.Module):
 
 
 class MuffClassifier(nn.Module):
-    """Backbone, PW 1024, mean over the picture, linear layer: N x 3 x H x W -> N x classes."""
+    """Backbone, PW to `expand` channels, mean over the picture, linear layer: N x channels x H x W -> N x classes."""
 
-    def __init__(self, spec: MuffSpec, classes: int) -> None:
+    def __init__(self, spec: MuffSpec, classes: int, channels: int = 3, expand: int = 1024) -> None:
         super().__init__()
-        self.backbone = MuffNet(spec)
-        self.expand = ConvBN(spec.stages[-1], 1024)
-        self.classify = nn.Linear(1024, classes)
+        self.backbone = MuffNet(spec, channels)
+        self.expand = ConvBN(spec.stages[-1], expand)
+        self.classify = nn.Linear(expand, classes)
 
     def forward(self, x: Any) -> Any:
         deep = self.expand(self.backbone(x)[-1])
         return self.classify(deep.mean((2, 3)))
+
+
+def classifier(classes: int, channels: int = 3, spec: str | Mapping[str, Any] = "40M", expand: int = 1024) -> Any:
+    """What `train_classify` builds. spec: a name of SPECS, or a MuffSpec's fields."""
+    chosen = SPECS[spec] if isinstance(spec, str) else MuffSpec(**{k: _pair(v) for k, v in spec.items()})
+    return MuffClassifier(chosen, classes, channels, expand)
+
+
+def _pair(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

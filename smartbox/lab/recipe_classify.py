@@ -1,0 +1,98 @@
+"""The one file that the training of a classifier reads (`task: classify`). Its keys are these fields."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from smartbox.errors import ConfigError, Problem
+from smartbox.lab.sets import DataSet, build
+from smartbox.settings import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Net(Settings):
+    """A file of `lab/nets/` that has `classifier`, and what to tell it."""
+
+    type: str = "muffnet"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Input(Settings):
+    """What goes in: an array of `shape`, of which the net sees (value - mean) / deviation."""
+
+    name: str = "image"
+    shape: tuple[int, int, int] = (64, 64, 3)
+    """H, W, C."""
+    colour: Literal["RGB", "BGR", "Y"] | None = "BGR"
+    """null: no picture (sound)."""
+    resize: Literal["letterbox", "stretch"] = "stretch"
+    """How the box fits a crop into it."""
+    mean: float = 114.0
+    deviation: Annotated[float, Field(gt=0)] = 64.0
+
+
+class Schedule(Settings):
+    """It ends after `steps`, or after `minutes` if those are over earlier (then the run cannot be repeated exactly)."""
+
+    batch: Annotated[int, Field(gt=0)] = 64
+    steps: Annotated[int, Field(gt=0)] = 1000
+    minutes: float = 1e9
+    lr: float = 2e-3
+    lr_end: float = 1e-5
+    warmup: int = 50
+
+
+class ClassifyRecipe(Settings):
+    """`recipe.yaml` of a classifier."""
+
+    task: Literal["classify", "sound"]
+    name: str
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    seed: int = 1
+    net: Net = Net()
+    input: Input = Input()
+    data: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+    """Each with `type:`, a file of `lab/sets/`, and its settings."""
+    balance: Share = 1.0
+    """Share of examples drawn class by class; the rest as often as they are in the set."""
+    smooth: Share = 0.05
+    """Label smoothing."""
+    start: Path | None = None
+    """Checkpoint whose weights to begin with, as far as their shapes fit."""
+    weight_decay: float = 0.05
+    ema: Annotated[float, Field(gt=0, lt=1)] = 0.998
+    schedule: Schedule = Schedule()
+
+    @cached_property
+    def sets(self) -> tuple[DataSet, ...]:
+        """ConfigError names the entry that is none."""
+        return tuple(build(entry, f"data.{i}") for i, entry in enumerate(self.data))
+
+
+def task_of(path: Path) -> str:
+    """What a recipe trains; `detect` where it does not say."""
+    raw = _yaml(path)
+    return str(raw.get("task", "detect")) if isinstance(raw, dict) else "detect"
+
+
+def read(path: Path) -> ClassifyRecipe:
+    """ConfigError names every bad key of the recipe."""
+    try:
+        recipe = ClassifyRecipe.model_validate(_yaml(path))
+    except ValidationError as error:
+        wrong = [Problem(".".join(map(str, e["loc"])), f"{e['msg']}, got {e.get('input')!r}") for e in error.errors()]
+        raise ConfigError(wrong) from error
+    assert recipe.sets  # builds them: a bad entry must be told before the training
+    return recipe
+
+
+def _yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error

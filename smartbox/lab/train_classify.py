@@ -1,0 +1,233 @@
+"""Trains a classifier: AdamW, cosine, exponential mean of the weights, a checkpoint to go on from, a curve.
+
+Batch n is drawn by (seed, n) alone, so that a run that was stopped goes on as if it had not been, whatever the number
+of workers. Nothing is chosen on the validation part: the mean of the weights at the end is what ships.
+"""
+
+import csv
+import importlib
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from smartbox.errors import ConfigError
+from smartbox.lab.curve import draw
+from smartbox.lab.recipe import Stage
+from smartbox.lab.recipe_classify import ClassifyRecipe, Input
+from smartbox.lab.sets import DataSet, Examples, Part
+from smartbox.lab.train_detect import Average, rate
+
+NOTE_EVERY = 20
+SAVE_EVERY = 200
+COLUMNS = ("step", "seconds", "lr", "loss", "train_top1", "val_top1", "val_mean_recall")
+
+
+def normalise(arrays: Any, spec: Input) -> Any:
+    """N x H x W x C, uint8 or float -> N x C x H x W float."""
+    values = (arrays.permute(0, 3, 1, 2).float() - spec.mean) / spec.deviation
+    return values.contiguous(memory_format=torch.channels_last)
+
+
+def build(recipe: ClassifyRecipe) -> Any:
+    """The untrained net: N x C x H x W -> N x labels logits."""
+    module = importlib.import_module(f"smartbox.lab.nets.{recipe.net.type}")
+    if not hasattr(module, "classifier"):
+        raise ConfigError(f"net.type: lab/nets/{recipe.net.type}.py has no `classifier`")
+    channels = recipe.input.shape[2]
+    return module.classifier(classes=len(recipe.labels), channels=channels, **recipe.net.options)
+
+
+class Batches(Dataset[tuple[Any, Any]]):
+    """Batch n: a set by its share, a class of it, an example of that class, augmented."""
+
+    def __init__(self, recipe: ClassifyRecipe, parts: Sequence[Examples]) -> None:
+        self.recipe = recipe
+        self.kept = [(s, e) for s, e in zip(recipe.sets, parts, strict=True) if len(e.classes)]
+        if not self.kept:
+            raise ConfigError("data: there is nothing to train on")
+        shares = np.array([s.share for s, _ in self.kept])
+        self.chance = shares / shares.sum()
+        self.by_class = [[np.flatnonzero(e.classes == c) for c in np.unique(e.classes)] for _, e in self.kept]
+
+    def __len__(self) -> int:
+        return self.recipe.schedule.steps
+
+    def __getitem__(self, step: int) -> tuple[Any, Any]:
+        cv2.setNumThreads(0)
+        rng = np.random.default_rng([self.recipe.seed, step])
+        arrays, classes = [], []
+        for which in rng.choice(len(self.kept), self.recipe.schedule.batch, p=self.chance):
+            data, examples = self.kept[which]
+            i = self._draw(which, rng)
+            arrays.append(data.augment(examples.arrays[i], self.recipe.input.shape, rng))
+            classes.append(examples.classes[i])
+        return torch.from_numpy(np.stack(arrays)), torch.tensor(np.array(classes))
+
+    def _draw(self, which: int, rng: np.random.Generator) -> int:
+        if rng.random() < self.recipe.balance:
+            mine = self.by_class[which]
+            return int(rng.choice(mine[rng.integers(len(mine))]))
+        return int(rng.integers(len(self.kept[which][1].classes)))
+
+
+class Trainer:
+    """Everything that a checkpoint holds."""
+
+    def __init__(self, recipe: ClassifyRecipe) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.net = build(recipe).to(self.device, memory_format=torch.channels_last)
+        if recipe.start:
+            self._begin_with(recipe.start)
+        decayed = [p for p in self.net.parameters() if p.ndim > 1]
+        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=1e-3)
+        self.average = Average(self.net, recipe.ema)
+        self.step, self.seconds = 0, 0.0
+
+    def _begin_with(self, path: Path) -> None:
+        own = self.net.state_dict()
+        given = torch.load(path, weights_only=True, map_location="cpu")["ema"]
+        fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+        self.net.load_state_dict(own | fitting)
+
+    def save(self, path: Path) -> None:
+        part = path.with_suffix(".part")
+        state = {
+            "ema": self.average.net.state_dict(),
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "at": [self.step, self.average.updates],
+            "seconds": self.seconds,
+        }
+        torch.save(state, part)
+        part.replace(path)
+
+    def resume(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        self.average.net.load_state_dict(state["ema"])
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.average.updates = state["at"]
+        self.seconds = state["seconds"]
+
+    def learn(self, arrays: Any, classes: Any, lr: float) -> tuple[float, float]:
+        """One step; (loss, share that was right)."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        classes = classes.to(self.device)
+        with torch.autocast(self.device, torch.bfloat16):
+            logits = self.net(normalise(arrays.to(self.device), self.recipe.input)).float()
+        loss = F.cross_entropy(logits, classes, label_smoothing=self.recipe.smooth)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 10.0)
+        self.optimizer.step()
+        self.average.update(self.net)
+        self.step += 1
+        return float(loss.detach()), float((logits.argmax(1) == classes).float().mean())
+
+
+def gather(recipe: ClassifyRecipe, part: Part) -> list[Examples]:
+    """The examples of every set, in the recipe's order."""
+    return [data.load(recipe.labels, part) for data in recipe.sets]
+
+
+def plain(recipe: ClassifyRecipe, parts: Sequence[Examples]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """All examples as the box sees them: N x H x W x C, and their classes."""
+    pairs: list[tuple[DataSet, Any, int]] = [
+        (data, array, int(c))
+        for data, examples in zip(recipe.sets, parts, strict=True)
+        for array, c in zip(examples.arrays, examples.classes, strict=True)
+    ]
+    arrays = [data.plain(array, recipe.input.shape) for data, array, _ in pairs]
+    stacked = np.stack(arrays) if arrays else np.zeros((0, *recipe.input.shape), np.uint8)
+    return stacked, np.array([c for _, _, c in pairs], np.int64)
+
+
+@torch.no_grad()
+def predict(net: Any, arrays: NDArray[Any], spec: Input, batch: int = 128) -> NDArray[np.int64]:
+    """The class that `net` (in eval) finds for each of N x H x W x C."""
+    device = next(net.parameters()).device
+    found = [
+        net(normalise(torch.from_numpy(arrays[i : i + batch]).to(device), spec)).argmax(1).cpu().numpy()
+        for i in range(0, len(arrays), batch)
+    ]
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def scored(found: NDArray[np.int64], truth: NDArray[np.int64]) -> tuple[float, float]:
+    """(top-1, mean of the classes' recalls)."""
+    recalls = [float((found[truth == c] == c).mean()) for c in np.unique(truth)]
+    return float((found == truth).mean()), float(np.mean(recalls))
+
+
+def train(recipe: ClassifyRecipe, out: Path, threads: int = 0) -> Path:
+    """Run or go on with `recipe`; leaves checkpoint.pt, curve.csv and curve.png in `out`. Returns the checkpoint.
+
+    threads: of the CPU; 0 leaves it to torch.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = out / "checkpoint.pt"
+    trainer = Trainer(recipe)
+    if checkpoint.exists():
+        trainer.resume(checkpoint)
+    batches = Batches(recipe, gather(recipe, "train"))
+    held_out = plain(recipe, gather(recipe, "val"))
+    table = out / "curve.csv"
+    fresh = not table.exists()
+    with table.open("a", newline="", buffering=1) as file:
+        curve = csv.writer(file)
+        if fresh:
+            curve.writerow(COLUMNS)
+        _run(trainer, batches, held_out, curve, checkpoint)
+    trainer.save(checkpoint)
+    draw(table, out / "curve.png", COLUMNS[4:])
+    return checkpoint
+
+
+def _run(trainer: Trainer, batches: Batches, held_out: Any, curve: Any, checkpoint: Path) -> None:
+    plan = trainer.recipe.schedule
+    stage = Stage(**plan.model_dump())
+    loader = DataLoader(batches, None, sampler=range(trainer.step, plan.steps), num_workers=1, prefetch_factor=4)
+    trainer.net.train()
+    mean: list[float] = []
+    last = time.monotonic()
+    for arrays, classes in loader:
+        done, lr = rate(stage, trainer.step, trainer.seconds)
+        if done >= 1.0:
+            break
+        now = trainer.learn(arrays, classes, lr)
+        mean = [0.95 * m + 0.05 * n for m, n in zip(mean, now, strict=True)] if mean else list(now)
+        moment = time.monotonic()
+        trainer.seconds, last = trainer.seconds + moment - last, moment
+        end = trainer.step == plan.steps
+        if trainer.step % NOTE_EVERY == 0 or end:
+            checked = _check(trainer, held_out) if trainer.step % SAVE_EVERY == 0 or end else ("", "")
+            curve.writerow([trainer.step, f"{trainer.seconds:.0f}", f"{lr:.2e}", *(f"{m:.4f}" for m in mean), *checked])
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{done:6.1%} loss {mean[0]:.3f} right {mean[1]:.3f}  ")
+        if trainer.step % SAVE_EVERY == 0:
+            trainer.save(checkpoint)
+
+
+def _check(trainer: Trainer, held_out: Any) -> tuple[str, str]:
+    """The mean net on the validation part, for the curve."""
+    arrays, truth = held_out
+    if not len(truth):
+        return "", ""
+    top1, recall = scored(predict(trainer.average.net, arrays, trainer.recipe.input), truth)
+    return f"{top1:.4f}", f"{recall:.4f}"
