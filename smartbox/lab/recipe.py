@@ -61,6 +61,8 @@ class Stage(Settings):
     plain: Share = 0.3
     degrade: Share = 0.4
     scale: tuple[float, float] = (0.5, 1.6)
+    imitate: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the teacher's word, where the recipe has a `distil`."""
 
 
 class Decoding(Settings):
@@ -85,7 +87,9 @@ class Recipe(Settings):
     decoding: Decoding = Decoding()
     data: tuple[DataSet, ...]
     start: Path | None = None
-    """Checkpoint whose weights to begin with."""
+    """Checkpoint whose weights to begin with; of a wider net, its channels that matter most."""
+    distil: Path | None = None
+    """A YOLOX detector as ONNX, whose features and scores the net learns to imitate beside the labels."""
     weight_decay: float = 0.05
     ema: Annotated[float, Field(gt=0, lt=1)] = 0.9995
     stages: tuple[Stage, ...]

@@ -10,21 +10,25 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from smartbox.lab.assign import Targets, cells, losses
 from smartbox.lab.augment import Augment, Example
 from smartbox.lab.data import Picture, load
+from smartbox.lab.distil import Imitation, Lesson, Teacher
 from smartbox.lab.nets.lrssd import STRIDES, Lrssd, flatten
 from smartbox.lab.pseudo import ambiguous, join
 from smartbox.lab.recipe import DataSet, Recipe, Stage
+from smartbox.lab.slim import slim, spec_of
 
 SAVE_EVERY = 100
+FEATURES, COCO = 128, 80  # of YOLOX-nano's last layers, and the classes it knows
 MEAN, DEVIATION = 114.0, 64.0  # the letterbox grey is zero, so a convolution's own padding continues it
 
 
@@ -52,11 +56,23 @@ class Mixer(IterableDataset[list[Example]]):
             yield [self.augment([self.pictures[i] for i in row], size, rng) for row in index]
 
 
-def collate(batch: list[Any]) -> tuple[Any, list[Targets]]:
-    examples: list[Example] = batch[0]
-    images = torch.from_numpy(np.stack([e.image for e in examples]))
-    tensor = torch.from_numpy
-    return images, [Targets(tensor(e.boxes), tensor(e.classes), tensor(e.ignore), tensor(e.ignored)) for e in examples]
+class Collate:
+    """Examples -> tensors, and what the teacher says of them; runs in the loader's process, which opens the teacher."""
+
+    def __init__(self, teacher: Path | None) -> None:
+        self.path, self.teacher = teacher, cast(Teacher | None, None)
+
+    def __call__(self, batch: list[Any]) -> tuple[Any, list[Targets], Lesson | None]:
+        examples: list[Example] = batch[0]
+        stack = np.stack([e.image for e in examples])
+        if self.path and not self.teacher:
+            self.teacher = Teacher(self.path)
+        tensor = torch.from_numpy
+        return (
+            tensor(stack),
+            [Targets(tensor(e.boxes), tensor(e.classes), tensor(e.ignore), tensor(e.ignored)) for e in examples],
+            self.teacher(stack) if self.teacher else None,
+        )
 
 
 def gather(recipe: Recipe) -> tuple[list[Picture], list[float]]:
@@ -102,18 +118,27 @@ class Average:
                 mean.copy_(now)
 
 
+def begin(path: Path, like: Lrssd) -> Lrssd:
+    """The net of a checkpoint, cut down to the widths of `like` where it is wider."""
+    state = torch.load(path, weights_only=True)["ema"]
+    net = Lrssd(spec_of(state))
+    net.load_state_dict(state)
+    return net if net.spec == like.spec else slim(net, like.spec)
+
+
 class Trainer:
     """Everything that a checkpoint holds."""
 
     def __init__(self, recipe: Recipe) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
-        net: Any = Lrssd(recipe.net.spec(len(recipe.labels)))
+        fresh = Lrssd(recipe.net.spec(len(recipe.labels)))
+        net: Any = begin(recipe.start, fresh) if recipe.start else fresh
         self.net = net.to(memory_format=torch.channels_last)
-        if recipe.start:
-            self.net.load_state_dict(torch.load(recipe.start, weights_only=True)["ema"])
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        self.imitation = Imitation(recipe.net.features, FEATURES, 1 + COCO) if recipe.distil else nn.Identity()
+        parameters = [*self.net.parameters(), *self.imitation.parameters()]
+        decayed = [p for p in parameters if p.ndim > 1]
+        plain = [p for p in parameters if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=1e-3)
         self.average = Average(self.net, recipe.ema)
@@ -124,6 +149,7 @@ class Trainer:
         state = {
             "ema": self.average.net.state_dict(),
             "net": self.net.state_dict(),
+            "imitation": self.imitation.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "at": [self.stage, self.step, self.average.updates],
             "seconds": self.seconds,
@@ -135,24 +161,29 @@ class Trainer:
         state = torch.load(path, weights_only=True)
         self.average.net.load_state_dict(state["ema"])
         self.net.load_state_dict(state["net"])
+        self.imitation.load_state_dict(state["imitation"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.stage, self.step, self.average.updates = state["at"]
         self.seconds = state["seconds"]
 
-    def learn(self, images: Any, targets: list[Targets], lr: float) -> dict[str, float]:
+    def learn(
+        self, images: Any, targets: list[Targets], lr: float, lesson: Lesson | None = None, imitate: float = 1.0
+    ) -> dict[str, float]:
         """One step."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         with torch.autocast("cpu", torch.bfloat16):
-            levels = self.net(normalise(images))
+            levels, pyramid, tower = self.net.look(normalise(images))
+            copied = self.imitation(pyramid, tower, lesson) if lesson else torch.zeros(())
         logits, coarse, final = (t.float() for t in flatten(levels))
         loss = losses(logits, coarse, final, cells(images.shape[1:3], STRIDES), targets)
+        total = loss.total + imitate * copied
         self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
+        total.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 20.0)
         self.optimizer.step()
         self.average.update(self.net)
-        return loss.parts
+        return loss.parts | ({"imitation": copied.item()} if lesson else {})
 
 
 def rate(stage: Stage, step: int, seconds: float) -> tuple[float, float]:
@@ -181,7 +212,11 @@ def train(recipe: Recipe, out: Path, threads: int = 0) -> Path:
             stage = recipe.stages[trainer.stage]
             seed = recipe.seed + 1000 * trainer.stage + trainer.step
             loader = DataLoader(
-                Mixer(pictures, weights, stage, seed), 1, num_workers=1, collate_fn=collate, prefetch_factor=4
+                Mixer(pictures, weights, stage, seed),
+                1,
+                num_workers=1,
+                collate_fn=Collate(recipe.distil),
+                prefetch_factor=4,
             )
             run(trainer, stage, loader, curve, checkpoint)
             trainer.stage, trainer.step, trainer.seconds = trainer.stage + 1, 0, 0.0
@@ -194,11 +229,11 @@ def run(trainer: Trainer, stage: Stage, loader: Any, curve: Any, checkpoint: Pat
     trainer.net.train()
     mean: dict[str, float] = {}
     last = time.monotonic()
-    for images, targets in loader:
+    for images, targets, lesson in loader:
         done, lr = rate(stage, trainer.step, trainer.seconds)
         if done >= 1.0:
             return
-        for key, value in trainer.learn(images, targets, lr).items():
+        for key, value in trainer.learn(images, targets, lr, lesson, stage.imitate).items():
             mean[key] = value if key not in mean else 0.98 * mean[key] + 0.02 * value
         now = time.monotonic()
         trainer.step, trainer.seconds, last = trainer.step + 1, trainer.seconds + now - last, now

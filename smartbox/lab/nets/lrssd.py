@@ -69,17 +69,22 @@ class Lrssd(nn.Module):
             _fill(predict, start)
 
     def forward(self, x: Any) -> list[tuple[Any, Any, Any]]:
+        return self.look(x)[0]
+
+    def look(self, x: Any) -> tuple[list[tuple[Any, Any, Any]], list[Any], list[Any]]:
+        """What `forward` gives, and per scale the pyramid and the last features of the tower (N x F x h x w)."""
         c3, c4, c5 = self.backbone(x)
         t5 = self.lateral[2](c5)
         t4 = add(self.lateral[1](c4), double(t5))
         t3 = add(self.lateral[0](c3), double(t4))
         p3, p4, p5 = self.smooth[0](t3), self.smooth[1](t4), self.smooth[2](t5)
-        levels = []
-        for scale, p in enumerate((p3, p4, p5, halve(p5))):
+        pyramid, tower, levels = [p3, p4, p5, halve(p5)], [], []
+        for scale, p in enumerate(pyramid):
             near = self.coarse_step(p, scale)
             fine = self.fine_step(near, scale)
+            tower.append(fine)
             levels.append((self.classify(fine), self.coarse(near), self.refine(fine)))
-        return levels
+        return levels, pyramid, tower
 
 
 def flatten(levels: list[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
