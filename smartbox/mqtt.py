@@ -15,8 +15,9 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from smartbox.mqttsettings import EMBEDDED, Credentials, LinkError, MqttSettings
+from smartbox.mqttsettings import EMBEDDED, Credentials, LinkError, MqttSettings, as_file
 
 __all__ = [
     "EMBEDDED",
@@ -34,6 +35,8 @@ __all__ = [
 SESSION_TAKEN_OVER = 0x8E
 _UNSPECIFIED = 0x80
 CONNECT_LIMITS = 3  # TCP, TLS and CONNACK may each take connect_timeout
+LARGEST = 300_000  # bytes of a packet that may come down; `desired` is the largest, 256 KiB
+_UNACKNOWLEDGED = 20  # messages that may come down before we have acknowledged one
 
 log = logging.getLogger(__name__)
 
@@ -61,15 +64,30 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that came down."""
+    """A message that came down; `Mqtt.acknowledge` it when it is safe, else the broker sends it again."""
 
     topic: str
     payload: bytes
     retained: bool
+    mid: int = 0
+    qos: int = 0
 
 
 class _Client(paho.Client):
-    """paho's, which forgets to close the socket when TLS fails."""
+    """paho's, which forgets to close the socket when TLS fails, and to listen when it can no longer speak."""
+
+    broken = False
+    """Nothing more can be sent; what the other end said before it hung up may still lie in the socket."""
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        try:
+            return super()._sock_send(buf)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            # paho would close the socket here, and with it the PUBACK that says why.
+            self.broken = True
+            raise BlockingIOError from error
 
     def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
         context = self._ssl_context
@@ -92,11 +110,13 @@ class Mqtt:
     connection, and each connection has a client of its own.
     """
 
-    def __init__(self, settings: MqttSettings, client_id: str, will: Will | None = None) -> None:
+    def __init__(self, settings: MqttSettings, client_id: str, will: Will | None = None, session: float = 0.0) -> None:
+        """session: seconds for which the broker keeps what comes down while we are away (MQTT 5)."""
         self._settings = settings
+        self._keep = int(session)
         self._client_id = client_id
         self._will = will
-        self._client: paho.Client | None = None
+        self._client: _Client | None = None
         self._answer: tuple[int, str] | None = None
         self._reason = LinkError("connection lost")
         self._outstanding: set[int] = set()
@@ -118,6 +138,7 @@ class Mqtt:
         )
         client.connect_timeout = settings.connect_timeout
         client.max_inflight_messages_set(65535)  # the publisher keeps the window
+        client.manual_ack_set(True)
         if self._will is not None:
             client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
         client.on_connect = self._on_connect
@@ -141,12 +162,20 @@ class Mqtt:
         if code:
             raise LinkError(f"{self._where} refuses the connection: {text}", code)
 
-    def _reach(self, client: paho.Client) -> None:
+    def _reach(self, client: _Client) -> None:
         settings = self._settings
         try:
             if settings.tls:
                 client.tls_set_context(self._tls())
-            client.connect(settings.host, settings.port, int(settings.keepalive))
+            if _protocol(settings) == paho.MQTTv311:
+                client.connect(settings.host, settings.port, int(settings.keepalive))
+                return
+            wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            wanted.SessionExpiryInterval = self._keep
+            wanted.ReceiveMaximum = _UNACKNOWLEDGED
+            wanted.MaximumPacketSize = LARGEST
+            keepalive = int(settings.keepalive)
+            client.connect(settings.host, settings.port, keepalive, clean_start=not self._keep, properties=wanted)
         except ssl.SSLCertVerificationError as error:
             raise LinkError(f"{self._where}: certificate refused: {error.verify_message}") from error
         except ssl.SSLError as error:
@@ -161,10 +190,12 @@ class Mqtt:
     def _tls(self) -> ssl.SSLContext:
         settings = self._settings
         try:
-            context = ssl.create_default_context(cafile=settings.ca)
+            with as_file(settings.ca) as ca:
+                context = ssl.create_default_context(cafile=ca)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             if settings.cert and settings.key:
-                context.load_cert_chain(settings.cert, settings.key)
+                with as_file(settings.cert) as cert, as_file(settings.key) as key:
+                    context.load_cert_chain(cert or "", key)
         except (OSError, ssl.SSLError) as error:
             files = ", ".join(str(f) for f in (settings.ca, settings.cert, settings.key) if f)
             raise LinkError(f"mqtt.ca, cert or key ({files}): {error}") from error
@@ -175,9 +206,18 @@ class Mqtt:
         return f"{self._settings.host}:{self._settings.port}"
 
     def subscribe(self, topics: Sequence[str]) -> None:
-        """QoS 1."""
-        if topics:
+        """QoS 1; with MQTT 5 a message that is retained is known by that from the first time on."""
+        if not topics:
+            return
+        if _protocol(self._settings) == paho.MQTTv5:
+            options = SubscribeOptions(qos=1, retainAsPublished=True)
+            self._live.subscribe([(topic, options) for topic in topics])
+        else:
             self._live.subscribe([(topic, 1) for topic in topics])
+
+    def acknowledge(self, message: Received) -> None:
+        """The message is safe with us: the broker may forget it."""
+        self._live.ack(message.mid, message.qos)
 
     def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False, content_type: str = "") -> int:
         """Hand one message to the socket; its number, which the Ack repeats (QoS 1)."""
@@ -215,12 +255,20 @@ class Mqtt:
             client.loop_read()
             while client.socket() is not None and _buffered(sock):
                 client.loop_read()
+        if client.broken:
+            self._last_words(client)
         client.loop_misc()
         if client.socket() is None:
             raise self._reason
 
+    def _last_words(self, client: _Client) -> None:
+        """Read what is left of a line that takes nothing more. LinkError."""
+        while (sock := client.socket()) is not None and (_buffered(sock) or _readable(sock)):
+            client.loop_read()
+        raise self._reason
+
     @property
-    def _live(self) -> paho.Client:
+    def _live(self) -> _Client:
         if self._client is None:
             raise LinkError("not connected")
         return self._client
@@ -263,7 +311,12 @@ class Mqtt:
             self.acks.append(Ack(mid, reason.value, str(reason)))
 
     def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
-        self.received.append(Received(message.topic, bytes(message.payload), message.retain))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # no topic that we subscribe to
+            self._live.ack(message.mid, message.qos)
+            return
+        self.received.append(Received(topic, bytes(message.payload), message.retain, message.mid, message.qos))
 
 
 def greet(settings: MqttSettings, client_id: str) -> None:
@@ -279,6 +332,12 @@ def greet(settings: MqttSettings, client_id: str) -> None:
 def _buffered(sock: Any) -> bool:
     """Whether TLS has bytes that the socket does not show any more."""
     return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+
+
+def _readable(sock: Any) -> bool:
+    waiter = select.poll()
+    waiter.register(sock, select.POLLIN)
+    return bool(waiter.poll(0))
 
 
 class Attempt:

@@ -41,7 +41,8 @@ class Sender:
             pace=replace(pace),
         )
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self.publisher.run, args=(self._stop,))
+        # A daemon: a test that fails before it stops its boxes must not hold the whole run.
+        self._thread = threading.Thread(target=self.publisher.run, args=(self._stop,), daemon=True)
 
     def _beat(self) -> None:
         self.beats += 1
