@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTED = re.findall(r"^\| `([a-z/{}]+)` \| [01] \|", (ROOT / "docs" / "ref" / "topics.md").read_text(), re.M)
 
 
-# mosquitto up to 2.0.21 acknowledges a denied message with 0x87 and then hangs up, when it is told "no limit" like this.
+# mosquitto up to 2.0.21 acknowledges a denied message with 0x87 and then hangs up, when told "no limit" like this.
 HANGS_UP = "max_queued_messages 0"
 
 
