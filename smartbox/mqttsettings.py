@@ -1,16 +1,43 @@
 """Where events go: the `mqtt:` section of the configuration."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
 from smartbox.errors import SmartboxError
 from smartbox.settings import Duration, Settings
 
 EMBEDDED = ("127.0.0.1", 18830)
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def _pem(value: Any) -> Any:
+    """PEM text, as a secret holds it, or the path of a file."""
+    if isinstance(value, str) and value.lstrip().startswith("-----BEGIN "):
+        return SecretStr(value)
+    return Path(value) if isinstance(value, str) else value
+
+
+Pem = Annotated[Path | SecretStr, BeforeValidator(_pem), WithJsonSchema({"type": "string"})]
+
+
+@contextmanager
+def as_file(pem: Path | SecretStr | None) -> Iterator[str | None]:
+    """A name under which OpenSSL reads it; a secret's text lies in memory only."""
+    if not isinstance(pem, SecretStr):
+        yield None if pem is None else str(pem)
+        return
+    handle = os.memfd_create("smartbox-pem")
+    try:
+        os.write(handle, pem.get_secret_value().encode())
+        yield f"/proc/self/fd/{handle}"
+    finally:
+        os.close(handle)
 
 
 class LinkError(SmartboxError):
@@ -65,18 +92,20 @@ class MqttSettings(Settings):
     """MQTT 5; with 3.1.1 a broker may throw messages away and still acknowledge them."""
     credentials: Credentials | None = None
     """Name and password; refused over plain text unless the broker is on this machine."""
-    ca: Path | None = None
+    ca: Pem | None = None
     """PEM file with the authority that signed the broker's certificate; the system's own when absent."""
-    cert: Path | None = None
-    """PEM file with this box's certificate; needs `key`."""
-    key: Path | None = None
-    """PEM file with this box's private key; needs `cert`."""
+    cert: Pem | None = None
+    """PEM file with this box's certificate, or its text by `!secret`; needs `key`."""
+    key: Pem | None = None
+    """PEM file with this box's private key, or its text by `!secret`, which then lies in memory only; needs `cert`."""
     client_id: str | None = Field(None, pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
     """Client id; default `smartbox-{site}-{box}`. Two boxes with the same one throw each other out."""
     keepalive: Duration = Field(20.0, ge=5, le=300)
     """Longest silence on the line; a dead line is noticed within about twice that."""
     connect_timeout: Duration = Field(10.0, ge=1, le=60)
     """For TCP, TLS and the broker's answer each."""
+    session: Duration = Field(86400.0, ge=0, le=30 * 86400.0)
+    """The broker keeps commands for a box that is away for so long; not with 3.1.1, where they are lost."""
 
     @field_validator("version", mode="before")
     @classmethod

@@ -7,12 +7,15 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from smartbox import __version__, cloudevent
+from smartbox.active import Active
 from smartbox.clock import Clock
-from smartbox.mqtt import CONNECT_LIMITS, SESSION_TAKEN_OVER, Ack, Attempt, LinkError, Mqtt, MqttSettings, Will
+from smartbox.inbox import Inbox, NoInbox
+from smartbox.letters import Letter, Letters
+from smartbox.linkstatus import Conflict, Flying, LinkStatus
+from smartbox.mqtt import CONNECT_LIMITS, Ack, Attempt, LinkError, Mqtt, MqttSettings, Received, Will
 from smartbox.notices import Notices
 from smartbox.outbox import Message, Outbox
 from smartbox.pace import Backlog, Pace
@@ -25,28 +28,6 @@ log = logging.getLogger(__name__)
 _TICK = 0.5  # s between heartbeats, at most
 _TEND_EVERY = 5.0
 _REFUSED_AGAIN = 60.0
-_CONFLICT_EVERY = 3600.0
-_SHORT = 4  # accepted connections in a row that did not hold
-
-
-@dataclass(frozen=True, slots=True)
-class LinkStatus:
-    """A snapshot for health, console and log.
-
-    sent: messages that the broker has, of which no_subscriber reached nobody; failed: answers with an error;
-    depth: events that wait; reason: why there is no connection, or was none last.
-    """
-
-    connected: bool
-    session: int
-    sent: int
-    no_subscriber: int
-    failed: int
-    in_flight: int
-    acked_through: int
-    depth: int
-    oldest_age: float
-    reason: str
 
 
 class Publisher:
@@ -67,11 +48,21 @@ class Publisher:
         heartbeat: Callable[[], None] = lambda: None,
         active: Sequence[tuple[str, str]] = (),
         pace: Pace | None = None,
+        inbox: Inbox | None = None,
+        letters: Letters | None = None,
+        identity: Callable[[MqttSettings], MqttSettings] = lambda settings: settings,
     ) -> None:
         """birth: models, sources, rules, capabilities … (session, ts, version and depth are added here);
-        active: every (rule, source) pair, so that `active/{rule}/{source}` is emptied too when nothing is open.
+        active: every (rule, source) pair, so that `active/{rule}/{source}` is emptied too when nothing is open;
+        identity: asked before every connect, which may change certificate and key.
         """
         self.retained = Retained(self._wake)
+        self.letters = letters or Letters()
+        self.letters.wake = self._wake
+        self._inbox = inbox or NoInbox()
+        self._identity = identity
+        self._unsafe: list[Received] = []
+        self._stale = False
         self._outbox = outbox
         self._settings = settings
         self._clock = clock
@@ -84,18 +75,16 @@ class Publisher:
         self._heartbeat = heartbeat
         self._pace = pace or Pace()
         self._state = "ready"
-        self._active: dict[tuple[str, str], list[Any]] = {}
-        self._pairs = set(active)
-        self._outbox_version = -1
+        self._active = Active(outbox, self.retained, active)
         self._bell: socket.socket | None = None
         self._session = 0
         self._connected = False
         self._sent = self._no_subscriber = self._failed = 0
-        self._in_flight: dict[int, _Flying] = {}
+        self._in_flight: dict[int, Flying] = {}
         self._reason = ""
         self._tend_at = self._health_at = 0.0
-        self._conflict_at = float("-inf")
-        self._accepted = self._short = 0  # connections; short ones in a row
+        self._conflict = Conflict(self._client_id)
+        self._accepted = 0
         self._refused: dict[str, float] = {}  # retained topic -> when to try again
         outbox.listen(self._wake)
 
@@ -147,7 +136,8 @@ class Publisher:
                     failures = 0 if steady else failures + 1
                     self._say(error)
                     short = self._accepted > accepted and self._failed == failed and not steady
-                    self._suspect(error, short)
+                    if detail := self._conflict.after(error, short, self._clock.monotonic()):
+                        self._outbox.put(self._notices.once("client_id_conflict", "high", detail))
                 self._pause(self._pace.reconnect_wait(failures, self._random), stop)
         finally:
             self._bell.close()
@@ -158,19 +148,6 @@ class Publisher:
             log.warning("%s", error)
         self._reason = str(error)
 
-    def _suspect(self, error: LinkError, short: bool) -> None:
-        """Another client with our id throws us out as often as we come; older brokers do not say so.
-
-        short: we were let in, nothing was refused, and yet it did not hold.
-        """
-        self._short = self._short + 1 if short else 0
-        certain = error.code == SESSION_TAKEN_OVER
-        now = self._clock.monotonic()
-        if (certain or self._short >= _SHORT) and now - self._conflict_at > _CONFLICT_EVERY:
-            self._conflict_at = now
-            detail = {"client_id": self._client_id, "certain": certain, "short_connections": self._short}
-            self._outbox.put(self._notices.once("client_id_conflict", "high", detail))
-
     def _pause(self, seconds: float, stop: threading.Event) -> None:
         until = self._clock.monotonic() + seconds
         while (left := until - self._clock.monotonic()) > 0 and not stop.is_set():
@@ -180,22 +157,28 @@ class Publisher:
 
     def _serve(self, bell: socket.socket, stop: threading.Event) -> None:
         """One connection, from CONNECT to its end. Returns on stop, else raises LinkError."""
+        self._stale = False
         self._session = self._outbox.next_session()
-        link = Mqtt(self._settings, self._client_id, Will(self._topic("state"), self._state_payload("lost")))
+        will = Will(self._topic("state"), self._state_payload("lost"))
+        link = Mqtt(self._identity(self._settings), self._client_id, will, self._settings.session)
         try:
             if not self._connect(link, stop):
                 return
             self._connected = True
             self._accepted += 1
             log.info("connected to %s:%d, session %d", self._settings.host, self._settings.port, self._session)
+            link.subscribe(self._inbox.topics)
             self._greet()
+            self._inbox.connected()
             backlog = Backlog(self._outbox.depth().last_n, self._clock, self._pace, self._random)
             while not stop.is_set():
                 self._turn(link, bell, backlog)
             self._farewell(link, bell, backlog.mark)
         finally:
             self._connected = False
+            self.letters.again([flying.letter for flying in self._in_flight.values() if flying.letter])
             self._in_flight.clear()
+            self._unsafe.clear()
             self._outbox.release()
             link.close()
 
@@ -220,20 +203,38 @@ class Publisher:
         about = {"session": self._session, "ts": self._now(), "version": __version__}
         self.retained.set("birth", {**about, "outbox_depth": self._outbox.depth().events, **self._birth()})
 
+    def tell_state(self) -> None:
+        """Say again how the box is; after Home Assistant was told of it. Any thread."""
+        self.letters.post(Letter("state", lambda: self._state_payload(self._state), retain=True))
+
+    def resync(self) -> None:
+        """Send everything that is retained again, and the health. Any thread."""
+        self.tell_birth()
+        self.retained.all_again()
+        self._health_at = 0.0
+        self._wake()
+
+    def reconnect(self) -> None:
+        """Connect anew, because something has changed about how. Any thread."""
+        self._stale = True
+        self._wake()
+
     def _greet(self) -> None:
         """Who we are, before anything else; what is retained follows in the same order on every connection."""
         self.retained.set("state", self._state_document())
         self.tell_birth()
-        self._outbox_version = -1
-        self._refresh_active()
+        self._active.refresh(anew=True)
         self.retained.all_again()
         self._health_at = self._clock.monotonic()
 
     def _turn(self, link: Mqtt, bell: socket.socket, backlog: Backlog) -> None:
         """Send what may be sent, wait for the network or the bell, book what came back."""
         self._heartbeat()
-        self._refresh_active()
+        if self._stale:
+            raise LinkError("connecting anew")
+        self._active.refresh()
         self._send_retained(link)
+        self._send_letters(link)
         for message in self._outbox.take(self._room(link), above=backlog.mark):
             self._send(link, message)
         wait = backlog.wait()
@@ -248,7 +249,19 @@ class Publisher:
             link.poll(min(_TICK, max(wait, 0.0)) if self._room(link) else _TICK, bell)
         finally:
             self._book(link)  # some brokers hang up after a refusal: it still counts
+        self._receive(link)
         self._tend(connected=True)
+
+    def _receive(self, link: Mqtt) -> None:
+        """What came down goes to the inbox; acknowledged only when it is safe there."""
+        came, link.received = link.received, []
+        if self._clock.monotonic() >= self._tend_at:
+            came, self._unsafe = self._unsafe + came, []
+        for message in came:
+            if self._inbox.receive(message):
+                link.acknowledge(message)
+            else:
+                self._unsafe.append(message)
 
     def _room(self, link: Mqtt) -> int:
         return max(0, min(self._pace.window, link.receive_maximum) - len(self._in_flight))
@@ -262,7 +275,17 @@ class Publisher:
                 continue
             payload = b"" if document is None else _dump(document)
             mid = link.publish(self._topic(topic), payload, retain=True, content_type="application/json")
-            self._in_flight[mid] = _Flying(self._clock.monotonic(), topic, None)
+            self._in_flight[mid] = Flying(self._clock.monotonic(), topic)
+
+    def _send_letters(self, link: Mqtt) -> None:
+        while self._room(link) > 0 and (letter := self.letters.next()) is not None:
+            try:
+                topic = self._topic(letter.topic)
+                mid = link.publish(topic, letter.body, retain=letter.retain, content_type=letter.content_type)
+            except LinkError:
+                self.letters.again([letter])
+                raise
+            self._in_flight[mid] = Flying(self._clock.monotonic(), letter.topic, letter=letter)
 
     def _send(self, link: Mqtt, message: Message) -> None:
         topic = self._topic(message.topic)
@@ -270,7 +293,7 @@ class Publisher:
             self._outbox.fail(message.n, f"larger than the broker's {link.maximum_packet} bytes")
             return
         mid = link.publish(topic, message.payload, content_type=message.content_type)
-        self._in_flight[mid] = _Flying(self._clock.monotonic(), message.topic, message.n)
+        self._in_flight[mid] = Flying(self._clock.monotonic(), message.topic, message.n)
 
     def _send_health(self, link: Mqtt) -> None:
         if self._clock.monotonic() < self._health_at:
@@ -293,20 +316,6 @@ class Publisher:
         }
         link.publish(self._topic("tele/health"), _dump(document), qos=0, content_type="application/json")
 
-    def _refresh_active(self) -> None:
-        """`active/{rule}/{source}` follows the outbox' open episodes."""
-        version = self._outbox.version
-        if version == self._outbox_version:
-            return
-        self._outbox_version = version
-        found: dict[tuple[str, str], list[Any]] = {}
-        for event in self._outbox.open_episodes():
-            found.setdefault((event.rule, event.camera), []).append(cloudevent.summary(event))
-        for pair in self._pairs | self._outbox.pairs():
-            if pair not in self._active or found.get(pair, []) != self._active[pair]:
-                self._active[pair] = found.get(pair, [])
-                self.retained.set(f"active/{pair[0]}/{pair[1]}", self._active[pair] or None)
-
     # -- what comes back --
 
     def _book(self, link: Mqtt) -> None:
@@ -322,6 +331,8 @@ class Publisher:
             self._no_subscriber += ack.ok and flying.n is not None and ack.reason == 0x10
             if not ack.ok:
                 self._on_refusal(flying, ack)
+            elif flying.letter is not None:
+                flying.letter.arrived()
         if delivered:
             self._sent += len(delivered)
             self._outbox.ack(delivered)
@@ -332,13 +343,13 @@ class Publisher:
             del self._refused[topic]
             self.retained.again(topic)
 
-    def _on_refusal(self, flying: "_Flying", ack: Ack) -> None:
+    def _on_refusal(self, flying: Flying, ack: Ack) -> None:
         self._failed += 1
         reason = f"0x{ack.reason:02x} {ack.text}"
         log.warning("%s: the broker refuses it: %s", flying.topic, reason)
         if flying.n is not None:
             self._outbox.fail(flying.n, reason)
-        else:
+        elif flying.letter is None:
             self._refused[flying.topic] = self._clock.monotonic() + _REFUSED_AGAIN
 
     def _tend(self, connected: bool) -> None:
@@ -351,6 +362,7 @@ class Publisher:
         began = self._clock.monotonic()
         with suppress(LinkError):
             while self._clock.monotonic() - began < self._pace.farewell / 2:
+                self._send_letters(link)
                 for message in self._outbox.take(self._room(link), above=mark):
                     self._send(link, message)
                 if not self._in_flight:
@@ -358,7 +370,7 @@ class Publisher:
                 link.poll(0.1, bell)
                 self._book(link)
             mid = link.publish(self._topic("state"), self._state_payload("stopped"), retain=True)
-            self._in_flight[mid] = _Flying(self._clock.monotonic(), "state", None)
+            self._in_flight[mid] = Flying(self._clock.monotonic(), "state")
             while mid in self._in_flight and self._clock.monotonic() - began < self._pace.farewell - 0.3:
                 link.poll(0.1)
                 self._book(link)
@@ -367,7 +379,8 @@ class Publisher:
     # -- documents --
 
     def _topic(self, suffix: str) -> str:
-        return f"{self._root}/{suffix}"
+        """Below the root; a leading slash means that it stands outside of it."""
+        return suffix[1:] if suffix.startswith("/") else f"{self._root}/{suffix}"
 
     def _now(self) -> str:
         return cloudevent.timestamp(self._clock.utc())
@@ -377,15 +390,6 @@ class Publisher:
 
     def _state_payload(self, state: str) -> bytes:
         return _dump(self._state_document() | {"state": state})
-
-
-@dataclass(frozen=True, slots=True)
-class _Flying:
-    """Handed to the client at `since`; n is None for a retained document."""
-
-    since: float
-    topic: str
-    n: int | None
 
 
 def _dump(document: Document) -> bytes:
