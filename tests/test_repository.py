@@ -23,6 +23,7 @@ LAYER_0 = {"types", "errors", "clock", "settings"}
 LAYER_2 = {
     *FAMILIES,
     *("tracker", "motion", "outbox", "evidence", "mqtt", "publisher", "broker", "notify", "journal", "episodes"),
+    *("active", "inbox", "linkstatus"),
 }
 LAYER_3 = {
     *(
@@ -38,6 +39,12 @@ LAYER_3 = {
         "bench",
         "model",
         "workers",
+        "capabilities",
+        "cloud",
+        "configured",
+        "orders",
+        "remote",
+        "reset",
     ),
     *("daemon", "commands", "console", "lab", "__main__"),
 }
@@ -53,9 +60,11 @@ ONLY_IN = {
     "MNN": ("backends/mnn.py",),
     "openvino": ("backends/openvino.py",),
     "amqtt": ("broker.py",),
+    "cryptography": ("keys.py", "sealed.py", "cloud/"),
     "av": ("sources/", "evidence.py", "simulation/", "lab/"),
     "onnx": ("lab/",),
-    "pyaudio": ("sources/",),
+    "jwt": ("cloud/jws.py",),
+    "pyaudio": ("portaudio.py",),
     "systemd": ("journal.py", "notify.py"),
 }
 
