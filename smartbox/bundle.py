@@ -1,16 +1,18 @@
 """The model bundle: a directory with `manifest.yaml`, weights per backend, golden outputs and labels.
 
-The box reads it, the lab writes it. Nothing about a model is configured anywhere else.
+The box reads it, the lab writes it. Nothing about a model is configured anywhere else. `release.py` reads the same out
+of one sealed file; who asks for bytes, not for paths, need not know which of the two it is.
 """
 
 import hashlib
+import io
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import yaml
@@ -25,14 +27,23 @@ MANIFEST = "manifest.yaml"
 MAX_BYTES = 1_000_000  # of it; a thousand labels take a hundredth
 
 
+class Sealed(Protocol):
+    """What a sealed bundle's files are read from."""
+
+    def read(self, path: str) -> bytes:
+        """One file, decrypted to memory. BackendError when it is not there or was changed since it was opened."""
+
+
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle: a checked manifest and the directory it lies in."""
+    """An opened bundle: a checked manifest and the directory, or the sealed file, that it was read from."""
 
     path: Path
     manifest: Manifest
     sha256: str = ""
     """Of the manifest as it was read, which holds the sums of all other files."""
+    sealed: Sealed | None = None
+    """None: a directory."""
 
     @classmethod
     def open(cls, path: Path | str) -> "Bundle":
@@ -54,18 +65,9 @@ class Bundle:
             if source.stat().st_size > MAX_BYTES:
                 raise ConfigError(f"{source} is larger than {MAX_BYTES} bytes: it is no manifest")
             raw = source.read_bytes()
-            data = yaml.safe_load(raw)
         except OSError as error:
             raise ConfigError(f"{source} cannot be read: {error.strerror}") from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise ConfigError(f"{source} cannot be read as YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(data, dict):
-            raise ConfigError(f"{source} holds {type(data).__name__}, not a mapping: it is empty or torn")
-        try:
-            manifest = Manifest.model_validate(data)
-        except ValidationError as error:
-            raise ConfigError(problems(error, str(source))) from error
-        return cls(path, manifest, hashlib.sha256(raw).hexdigest())
+        return cls(path, parse(raw, str(source)), hashlib.sha256(raw).hexdigest())
 
     @property
     def name(self) -> str:
@@ -79,13 +81,17 @@ class Bundle:
         """What an event says about the model that saw it."""
         return ModelRef(self.name, self.manifest.version, self.sha256, backend)
 
-    def file(self, backend: str) -> Path:
+    def weights(self, backend: str) -> bytes:
         """The weights for `backend`, checked against size and sha256. BackendError when absent or corrupt."""
-        entry = self.manifest.files.get(backend)
-        if entry is None:
-            have = ", ".join(self.manifest.files)
-            raise BackendError(f"bundle {self.name!r} has no file for backend {backend!r}; it has {have}")
-        return self._checked(entry)
+        return self._read(self._entry(backend))
+
+    def file(self, backend: str) -> Path:
+        """Where those weights lie, for an engine that needs a path; a sealed bundle has none (BackendError)."""
+        entry = self._entry(backend)
+        if self.sealed is not None:
+            raise BackendError(f"bundle {self.name!r} is sealed: its weights are in memory only, nowhere on the disk")
+        self._read(entry)
+        return self.path / entry.path
 
     def verify(self) -> list[str]:
         """Check every file named by the manifest; returns what is wrong, empty when all is well."""
@@ -95,7 +101,7 @@ class Bundle:
             entries.append(self.manifest.golden)
         for entry in entries:
             try:
-                self._checked(entry)
+                self._read(entry)
             except BackendError as error:
                 wrong.append(str(error))
         return wrong
@@ -105,25 +111,45 @@ class Bundle:
         entry = self.manifest.golden
         if entry is None:
             raise BackendError(f"bundle {self.name!r} has no golden outputs")
-        path = self._checked(entry)
+        content = self._read(entry)
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with np.load(io.BytesIO(content), allow_pickle=False) as data:
                 inputs = {s.name: data[f"input_{s.name}"] for s in self.manifest.inputs}
                 outputs = {s.name: data[f"output_{s.name}"].astype(np.float32) for s in self.manifest.outputs}
         except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-            raise BackendError(f"{path}: golden outputs cannot be read: {error}") from error
+            raise BackendError(f"{self.path / entry.path}: golden outputs cannot be read: {error}") from error
         return inputs, outputs
 
-    def _checked(self, entry: ModelFile | Golden) -> Path:
+    def _entry(self, backend: str) -> ModelFile:
+        entry = self.manifest.files.get(backend)
+        if entry is None:
+            have = ", ".join(self.manifest.files)
+            raise BackendError(f"bundle {self.name!r} has no file for backend {backend!r}; it has {have}")
+        return entry
+
+    def _read(self, entry: ModelFile | Golden) -> bytes:
+        """What was hashed is what is returned: a file that is changed meanwhile is not read a second time."""
         path = self.path / entry.path
-        if not path.is_file():
-            raise BackendError(f"bundle {self.name!r}: {path} is {'no file' if path.exists() else 'missing'}")
-        size = path.stat().st_size
-        if size != entry.bytes:
-            raise BackendError(f"bundle {self.name!r}: {path} has {size} bytes, the manifest says {entry.bytes}")
-        if (found := _sha256(path)) != entry.sha256:
+        content = self.sealed.read(entry.path) if self.sealed is not None else _content(path, self.name, entry.bytes)
+        if len(content) != entry.bytes:
+            raise BackendError(
+                f"bundle {self.name!r}: {path} has {len(content)} bytes, the manifest says {entry.bytes}"
+            )
+        if (found := hashlib.sha256(content).hexdigest()) != entry.sha256:
             raise BackendError(f"bundle {self.name!r}: {path} is corrupt: sha256 {found}, manifest {entry.sha256}")
-        return path
+        return content
+
+
+def _content(path: Path, name: str, size: int) -> bytes:
+    """A plain file's; one of another size than the manifest says is not read, it might be of any."""
+    if not path.is_file():
+        raise BackendError(f"bundle {name!r}: {path} is {'no file' if path.exists() else 'missing'}")
+    try:
+        if (found := path.stat().st_size) != size:
+            raise BackendError(f"bundle {name!r}: {path} has {found} bytes, the manifest says {size}")
+        return path.read_bytes()
+    except OSError as error:
+        raise BackendError(f"bundle {name!r}: {path} cannot be read: {error.strerror}") from error
 
 
 def installed(search: Sequence[Path]) -> list[Path]:
@@ -145,6 +171,20 @@ def find(name_or_path: str | Path, search: Sequence[Path]) -> Bundle:
     hint = f"did you mean {close[0]!r}? " if close else ""
     places = ", ".join(map(str, search)) or "no directory"
     raise ConfigError(f"no bundle {text!r} in {places}; {hint}bundles there: {', '.join(known) or 'none'}")
+
+
+def parse(raw: bytes, source: str) -> Manifest:
+    """The bytes of a manifest, checked; `source` is what to call it. ConfigError names every bad key."""
+    try:
+        data = yaml.safe_load(raw)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{source} cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{source} holds {type(data).__name__}, not a mapping: it is empty or torn")
+    try:
+        return Manifest.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(problems(error, source)) from error
 
 
 def problems(error: ValidationError, source: str = "", prefix: str = "") -> list[Problem]:
@@ -186,14 +226,19 @@ def write_golden(
 def write(directory: Path, manifest: Manifest) -> Bundle:
     """Write `manifest.yaml` and `labels.txt` beside weights that are there already, then check the whole."""
     directory.mkdir(parents=True, exist_ok=True)
-    data = manifest.model_dump(mode="json", exclude_none=True)
-    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
     _replace(directory / "labels.txt", "".join(f"{label}\n" for label in manifest.labels))
-    _replace(directory / MANIFEST, text)
+    _replace(directory / MANIFEST, text_of(manifest))
     bundle = Bundle.open(directory)
     if wrong := bundle.verify():
         raise BackendError("\n".join(wrong))
     return bundle
+
+
+def text_of(manifest: Manifest) -> str:
+    """It as YAML."""
+    data = manifest.model_dump(mode="json", exclude_none=True)
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    return text
 
 
 def _replace(path: Path, text: str) -> None:

@@ -107,12 +107,8 @@ class Session(ABC):
 
 
 def weights(bundle: Bundle, backend: str) -> bytes:
-    """The checked weights in memory (where a sealed bundle's stay too)."""
-    path = bundle.file(backend)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BackendError(f"{path} cannot be read: {error}") from error
+    """The checked weights in memory, which is where a sealed bundle's are to stay."""
+    return bundle.weights(backend)
 
 
 def pick(kind: str, wanted: Sequence[InputSpec | OutputSpec], found: Mapping[str, Sequence[int]]) -> dict[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
-from smartbox.backends._base import BackendSettings, Session, Tensors
+from smartbox.backends._base import BackendSettings, Session, Tensors, weights
 from smartbox.bundle import Bundle
 from smartbox.errors import BackendError
 from smartbox.manifest import Manifest
@@ -52,17 +52,26 @@ class Plugin(BackendSettings):
     def open(self, bundle: Bundle) -> Session:
         if self.refuse is not None:
             raise BackendError(f"scripted: {self.refuse}")
-        return _Session(bundle.manifest, _read(self.file or bundle.file("scripted")), self.loop)
+        return _Session(bundle.manifest, self._lines(bundle), self.loop)
+
+    def _lines(self, bundle: Bundle) -> list[Line]:
+        """Of the file that was named, else of the bundle's, which may be sealed."""
+        if self.file is None:
+            return _read(weights(bundle, "scripted"), f"{bundle.path / bundle.manifest.files['scripted'].path}")
+        try:
+            return _read(self.file.read_bytes(), str(self.file))
+        except OSError as error:
+            raise BackendError(f"scripted: {self.file} cannot be read: {error}") from error
 
 
-def _read(path: Path) -> list[Line]:
+def _read(content: bytes, where: str) -> list[Line]:
     try:
-        texts = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BackendError(f"scripted: {path} cannot be read: {error}") from error
-    lines = [_line(text, f"{path} line {i}") for i, text in enumerate(texts, 1) if text.strip()]
+        texts = content.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise BackendError(f"scripted: {where} cannot be read: {error}") from error
+    lines = [_line(text, f"{where} line {i}") for i, text in enumerate(texts, 1) if text.strip()]
     if not lines:
-        raise BackendError(f"scripted: {path} has no line")
+        raise BackendError(f"scripted: {where} has no line")
     return lines
 
 
