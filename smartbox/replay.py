@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from smartbox.build import Parts, parts
+from smartbox.build import Parts, closeups, parts
 from smartbox.clock import ManualClock
 from smartbox.config import Config
 from smartbox.errors import ConfigError
@@ -42,19 +42,26 @@ class Replay:
     """Iterate `run()`; then `close()`. Raises ConfigError when nothing in the configuration can be replayed."""
 
     def __init__(
-        self, config: Config, lines: Mapping[str, Path] | None = None, start_utc: float = START_UTC, real: bool = False
+        self,
+        config: Config,
+        lines: Mapping[str, Path] | None = None,
+        start_utc: float = START_UTC,
+        *,
+        real: bool = False,
+        kinds: Sequence[str] = KINDS,
     ) -> None:
-        """lines: source -> detections file. real: no faster than the recording."""
+        """lines: source -> detections file. real: no faster than the recording. kinds: of sources that take part."""
         self._lines = dict(lines or {})
         self._real = real
         self._start = start_utc
         self._clock = ManualClock(0.0, start_utc)
         ids = Uuid7(self._clock.utc, random.Random(0))
         self._parts: Parts = parts(config, ids)
-        self.sources = [s for s in config.sources if s in self._lines or config.kinds[f"sources.{s}"] in KINDS]
+        self.sources = [s for s in config.sources if s in self._lines or config.kinds[f"sources.{s}"] in kinds]
         if not self.sources:
             raise ConfigError("no source can be replayed; give --input SOURCE=PATH")
-        used = {config.sources[s].model for s in self.sources if s not in self._lines}
+        live = [s for s in self.sources if s not in self._lines]
+        used = {config.sources[s].model for s in live} | {c.model for s in live for c in closeups(config, s)}
         self._models = {
             name: Model(bundle, config.backends(name), config.box.state_dir)
             for name, bundle in self._parts.bundles.items()
@@ -106,11 +113,13 @@ class Replay:
         return pipeline.step(plan, self._answers(plan))
 
     def _answers(self, plan: Plan) -> list[Answer]:
-        answers = []
-        for request in plan.requests:
-            model = self._models[request.model]
-            answers.append(Answer(model.run([request.tensor])[0], model.ref))
-        return answers
+        found: dict[int, Answer] = {}
+        for name in dict.fromkeys(request.model for request in plan.requests):
+            model = self._models[name]
+            mine = [i for i, request in enumerate(plan.requests) if request.model == name]
+            outputs = model.run([plan.requests[i].tensor for i in mine])
+            found |= {i: Answer(output, model.ref) for i, output in zip(mine, outputs, strict=True)}
+        return [found[i] for i in range(len(plan.requests))]
 
     def _numbered(self, events: Sequence[Event]) -> tuple[Event, ...]:
         numbered = []

@@ -14,7 +14,7 @@ from smartbox.errors import SourceError, StorageError
 from smartbox.evidence import EvidenceStore
 from smartbox.inference import overlay
 from smartbox.progress import Progress
-from smartbox.replay import START_UTC, Replay, Replayed, input_settings
+from smartbox.replay import KINDS, START_UTC, Replay, Replayed, input_settings
 from smartbox.types import Event
 
 EXAMPLE = "smartbox replay -c smartbox.yaml --input gate=gate.mp4 --truth gate.jsonl"
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SOURCE=PATH",
-        help="a video, a sound file, or detections as JSON lines (.jsonl), in place of a source",
+        help="a video, a sound file or detections (.jsonl), in place of a source; simulators then stay out",
     )
     parser.add_argument("--speed", choices=("max", "real"), default="max", help="the events are the same at both")
     parser.add_argument("--until", type=duration, metavar="30s", help="stop at this time of the recording")
@@ -48,7 +48,8 @@ def main(args: argparse.Namespace) -> int:
     if args.truth:
         score.truth_for(config, args.truth)  # an hour of replay is no time to find a typing error
     store = _store(args.pictures) if args.pictures else None
-    replay = Replay(config, lines, args.start, args.speed == "real")
+    kinds = ("file",) if args.input else KINDS  # beside recordings that end, a simulator would play for ever
+    replay = Replay(config, lines, args.start, real=args.speed == "real", kinds=kinds)
     documents = []
     try:
         with Progress("replay", "s") as progress:

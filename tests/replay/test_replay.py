@@ -121,3 +121,16 @@ def test_the_real_clip_gives_the_same_events_at_real_speed(
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1]
     assert outputs[0].count("intrusion.begin") == 2
+
+
+def test_a_recording_beside_a_simulator_ends_with_the_recording(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A simulator has no end: where a recording is named, only recordings play."""
+    detections = tmp_path / "room.jsonl"
+    detections.write_text("\n".join(visit(2.0, 12.0)))
+    file = configuration(tmp_path, "room", detections)
+    written = file.read_text().replace("sources: {", "sources: {yard: {type: simulator, scene: gate}, ")
+    file.write_text(written)
+    assert main(["replay", "-c", str(file), "--input", f"room={detections}"]) == 0
+    assert [line["data"]["phase"] for line in lines_of(capsys)] == ["begin", "end"]
