@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from smartbox.logmel import LogMel
 from smartbox.settings import Settings
 
 DType = Literal["uint8", "int8", "float32"]
@@ -53,13 +52,9 @@ class InputSpec(Settings):
     """letterbox keeps the shape, picture at the top left; stretch does not."""
     pad: int = Field(default=114, ge=0, le=255)
     """Pixel value of what the letterbox leaves free."""
-    sound: LogMel | None = None
-    """How a window of sound becomes this tensor (frames x bands x 1, uint8); null for a picture."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.sound is not None:
-            self._check_sound(self.sound)
         if (self.layout is None) != (self.colour is None):
             raise ValueError("a picture has both layout and colour; another tensor has neither")
         if self.layout is None:
@@ -72,11 +67,6 @@ class InputSpec(Settings):
             if len(values) not in (0, 1, self.channels):
                 raise ValueError(f"{key} has {len(values)} numbers; give one, or one per channel")
         return self
-
-    def _check_sound(self, sound: LogMel) -> None:
-        if self.layout is not None or self.dtype != "uint8" or tuple(self.shape[1:]) != sound.shape:
-            want = f"uint8 [batch, {', '.join(map(str, sound.shape))}] without layout and colour"
-            raise ValueError(f"these settings of `sound` give {want}; shape is {list(self.shape)}, dtype {self.dtype}")
 
     @property
     def batch(self) -> int | None:
@@ -138,13 +128,10 @@ class ModelFile(Settings):
 
 
 class Tolerance(Settings):
-    """Agreement: |output - golden| <= atol + rtol * |golden| everywhere, and in the whole as `noise` says."""
+    """Agreement: |output - golden| <= atol + rtol * |golden|."""
 
     atol: float = Field(ge=0)
     rtol: float = Field(default=0.0, ge=0)
-    noise: float | None = Field(default=None, gt=0)
-    """Of each output: root mean square of what differs, as a share of the golden output's standard deviation. A few
-    values of an int8 model are far off whatever runs it; a wrong engine is a little off everywhere."""
 
 
 class Golden(Settings):
