@@ -16,7 +16,7 @@ class Cost:
     params: int
 
 
-def count(net: Any, size: tuple[int, int]) -> Cost:
+def count(net: Any, size: tuple[int, int], channels: int = 3) -> Cost:
     """Cost of `net` on one picture of `size` (h, w): convolutions and linear layers, as papers count them."""
     total = 0
 
@@ -29,5 +29,5 @@ def count(net: Any, size: tuple[int, int]) -> Cost:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_hook(seen)
     with torch.no_grad():
-        shapes_only(torch.zeros(1, 3, *size, device="meta"))
+        shapes_only(torch.zeros(1, channels, *size, device="meta"))
     return Cost(total, sum(p.numel() for p in net.parameters()))

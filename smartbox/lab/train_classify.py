@@ -131,7 +131,7 @@ class Trainer:
             logits = self.net(normalise(arrays.to(self.device), self.recipe.input)).float()
         loss = F.cross_entropy(logits, classes, label_smoothing=self.recipe.smooth)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 10.0)
         self.optimizer.step()
         self.average.update(self.net)

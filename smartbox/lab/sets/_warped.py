@@ -1,0 +1,56 @@
+"""What both sets of parking slots share: squares kept with room around them, seen a little otherwise each time."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from smartbox.crops import SLOT_MARGIN, warped
+from smartbox.geometry import Polygon
+from smartbox.lab import crops
+from smartbox.lab.sets import DataSet, Examples, Part, Shape
+from smartbox.types import Image
+
+ROOM = 1.5  # sides of what is kept against what the box looks at
+KEPT = 96
+
+Taken = tuple[Image, Polygon, bool]
+
+
+class Slots(DataSet):
+    """Base of the sets of slots. Held out ones are kept as the box makes them."""
+
+    size: int = 64
+    """Side of the net's input."""
+    skew: float = Field(0.08, ge=0, le=0.4)
+    """How far each corner is moved at most, as a share of the side: people draw slots carelessly."""
+
+    def _cut(self, slots: Iterable[Taken], labels: Sequence[str], part: Part) -> Examples:
+        classes = [labels.index("free"), labels.index("occupied")]
+        side, margin = (self.size, SLOT_MARGIN) if part == "val" else (KEPT, SLOT_MARGIN * ROOM)
+        pairs = [(warped(image, polygon, side, margin), classes[taken]) for image, polygon, taken in slots]
+        return Examples([array for array, _ in pairs], np.array([c for _, c in pairs], np.int64))
+
+    def plain(self, array: NDArray[Any], shape: Shape) -> NDArray[Any]:
+        if array.shape == shape:
+            return array
+        side = array.shape[0]
+        edge = round(side * (1 - 1 / ROOM) / 2)
+        return crops.fit(array[edge : side - edge, edge : side - edge], (shape[1], shape[0]))
+
+    def augment(self, array: NDArray[Any], shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
+        side = array.shape[0]
+        half = side / ROOM / 2 * np.exp(rng.uniform(-0.12, 0.12))
+        angle = rng.uniform(-0.25, 0.25)
+        unit = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float64)
+        unit = unit + rng.uniform(-2 * self.skew, 2 * self.skew, (4, 2)) + rng.uniform(-0.12, 0.12, 2)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        corners = (side / 2 + half * unit @ turn).astype(np.float32)
+        width, height = shape[1], shape[0]
+        edge = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+        matrix = cv2.getPerspectiveTransform(corners, edge)
+        out = cv2.warpPerspective(array, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        return crops.vary(np.asarray(out, np.uint8), rng)

@@ -1,0 +1,45 @@
+"""Simulated car parks; each picture is rendered once and its slots are kept in `cache`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from smartbox.lab.progress import progress
+from smartbox.lab.sets import Examples, Part
+from smartbox.lab.sets._warped import Slots, Taken
+from smartbox.simulation.carparks import carparks
+
+HELD_OUT = 500_000  # added to the seed
+
+
+class Plugin(Slots):
+    """Seeds from 1000000 on are training's."""
+
+    ours: ClassVar[bool] = True
+
+    seed: int = Field(ge=1_000_000)
+    count: int = Field(300, ge=1)
+    """Pictures to train on."""
+    held_out: int = Field(60, ge=0)
+    """Pictures of other places to validate on."""
+    cache: Path = Path("var/lab/cache")
+
+    def load(self, labels: Sequence[str], part: Part) -> Examples:
+        path = self.cache / f"carparks-{self.seed}-{self.count}-{self.held_out}-{self.size}-{part}.npz"
+        if not path.is_file():
+            made = self._cut(self._render(part), labels, part)
+            self.cache.mkdir(parents=True, exist_ok=True)
+            arrays = np.stack(made.arrays) if made.arrays else np.zeros((0, 1, 1, 3), np.uint8)
+            np.savez_compressed(path, arrays=arrays, classes=made.classes)
+        with np.load(path) as kept:
+            return Examples(list(kept["arrays"]), kept["classes"])
+
+    def _render(self, part: Part) -> Iterator[Taken]:
+        count, seed = (self.held_out, self.seed + HELD_OUT) if part == "val" else (self.count, self.seed)
+        made = carparks(seed, count)
+        for _ in progress(range(count), f"car parks to {part}"):
+            image, slots = next(made)
+            yield from ((image, slot.polygon, slot.taken) for slot in slots)

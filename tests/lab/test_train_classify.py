@@ -1,0 +1,115 @@
+"""Training a classifier: it learns, repeats itself, goes on from its checkpoint, and says what is wrong in a recipe."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from smartbox.errors import ConfigError
+from smartbox.lab import crops
+from smartbox.lab.recipe_classify import ClassifyRecipe, read, task_of
+from smartbox.lab.sets import build
+from smartbox.lab.train_classify import Batches, gather, normalise, train
+
+NET = {"spec": {"stem": 8, "stages": [16, 24, 32], "widths": [8, 8, 16], "blocks": [1, 1, 1]}, "expand": 32}
+Make = Callable[..., ClassifyRecipe]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Red and blue noise, in a folder each."""
+    root = tmp_path_factory.mktemp("crops")
+    rng = np.random.default_rng(1)
+    for label, strong in (("blue", 0), ("red", 2)):
+        (root / label).mkdir()
+        for i in range(20):
+            image = rng.integers(0, 100, (40, 30, 3)).astype(np.uint8)
+            image[..., strong] += 120
+            cv2.imwrite(str(root / label / f"{label}{i}_x.png"), image)
+    return root
+
+
+@pytest.fixture
+def make(folder: Path) -> Make:
+    def made(**changes: Any) -> ClassifyRecipe:
+        plain: dict[str, Any] = {
+            "task": "classify",
+            "name": "tiny",
+            "labels": ["blue", "red"],
+            "net": {"options": NET},
+            "input": {"shape": [32, 32, 3]},
+            "data": [{"type": "folder", "folder": folder}],
+            "schedule": {"batch": 8, "steps": 80, "lr": 5e-3, "warmup": 5},
+            "ema": 0.9,
+        }
+        return ClassifyRecipe.model_validate(plain | changes)
+
+    return made
+
+
+def weights(checkpoint: Path) -> torch.Tensor:
+    state = torch.load(checkpoint, weights_only=True)["ema"]
+    return torch.cat([value.float().flatten() for value in state.values()])
+
+
+def test_it_learns_and_leaves_a_curve(make: Make, tmp_path: Path) -> None:
+    train(make(), tmp_path, threads=1)
+    rows = list(csv.DictReader((tmp_path / "curve.csv").read_text().splitlines()))
+    assert [row["step"] for row in rows] == ["20", "40", "60", "80"]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert float(rows[-1]["train_top1"]) > float(rows[0]["train_top1"])
+    assert 0 <= float(rows[-1]["val_top1"]) <= 1
+    assert cv2.imread(str(tmp_path / "curve.png")) is not None
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(make: Make, tmp_path: Path) -> None:
+    schedule = {"batch": 4, "steps": 6, "lr": 1e-3, "lr_end": 1e-3, "warmup": 1}
+    whole = train(make(schedule=schedule), tmp_path / "whole", threads=1)
+    train(make(schedule=schedule | {"steps": 3}), tmp_path / "parts", threads=1)
+    parts = train(make(schedule=schedule), tmp_path / "parts", threads=1)
+    assert torch.equal(weights(whole), weights(parts))
+    assert torch.equal(weights(whole), weights(train(make(schedule=schedule), tmp_path / "again", threads=1)))
+    other = train(make(schedule=schedule, seed=2), tmp_path / "other", threads=1)
+    assert not torch.equal(weights(whole), weights(other))
+
+
+def test_one_channel_and_floats_are_inputs_too(make: Make) -> None:
+    recipe = make(input={"shape": [4, 6, 1], "colour": None, "mean": -5.0, "deviation": 2.0})
+    arrays = torch.full((2, 4, 6, 1), -3.0)
+    assert normalise(arrays, recipe.input).unique().tolist() == [1.0]
+    assert normalise(arrays, recipe.input).shape == (2, 1, 4, 6)
+
+
+def test_the_parts_share_no_picture_and_classes_are_drawn_alike(make: Make) -> None:
+    recipe = make(schedule={"batch": 200, "steps": 1})
+    parts = {part: gather(recipe, part)[0] for part in ("train", "val")}
+    assert len(parts["train"].classes) + len(parts["val"].classes) == 40
+    assert 0 < len(parts["val"].classes) < 20
+    _, classes = Batches(recipe, [parts["train"]])[0]
+    assert 70 < int(classes.sum()) < 130
+
+
+def test_a_recipe_says_what_it_trains(tmp_path: Path, make: Make) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("{name: x, labels: [a]}")
+    assert task_of(path) == "detect"
+    path.write_text("{task: classify, name: x, labels: [a, b], data: [{type: folders}]}")
+    assert task_of(path) == "classify"
+    with pytest.raises(ConfigError, match=r"data\.0\.type.*'folders' is no set; known are .*folder"):
+        read(path)
+
+
+def test_a_misspelt_key_of_a_set_is_named(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.3\.foldr"):
+        build({"type": "folder", "foldr": folder}, "data.3")
+
+
+def test_a_letterboxed_crop_stands_at_the_top_left() -> None:
+    out = crops.fit(np.full((10, 20, 3), 7, np.uint8), (8, 8), "letterbox")
+    assert (out[:4] == 7).all()
+    assert (out[4:] == 114).all()
