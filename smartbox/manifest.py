@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from smartbox.logmel import LogMel
 from smartbox.settings import Settings
 
 DType = Literal["uint8", "int8", "float32"]
@@ -52,9 +53,13 @@ class InputSpec(Settings):
     """letterbox keeps the shape, picture at the top left; stretch does not."""
     pad: int = Field(default=114, ge=0, le=255)
     """Pixel value of what the letterbox leaves free."""
+    sound: LogMel | None = None
+    """How a window of sound becomes this tensor (frames x bands x 1, uint8); null for a picture."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.sound is not None:
+            self._check_sound(self.sound)
         if (self.layout is None) != (self.colour is None):
             raise ValueError("a picture has both layout and colour; another tensor has neither")
         if self.layout is None:
@@ -67,6 +72,11 @@ class InputSpec(Settings):
             if len(values) not in (0, 1, self.channels):
                 raise ValueError(f"{key} has {len(values)} numbers; give one, or one per channel")
         return self
+
+    def _check_sound(self, sound: LogMel) -> None:
+        if self.layout is not None or self.dtype != "uint8" or tuple(self.shape[1:]) != sound.shape:
+            want = f"uint8 [batch, {', '.join(map(str, sound.shape))}] without layout and colour"
+            raise ValueError(f"these settings of `sound` give {want}; shape is {list(self.shape)}, dtype {self.dtype}")
 
     @property
     def batch(self) -> int | None:

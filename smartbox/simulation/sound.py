@@ -33,6 +33,13 @@ def sound(kind: Sound, seconds: float, seed: int = 1, level: float = 0.4) -> Flo
     return np.clip(out, -1, 1).astype(np.float32)
 
 
+def alarm(kind: Literal["t3", "t4"], seconds: float, seed: int, *, low: bool) -> Floats:
+    """The pattern alone in a room, peak 1, nothing behind it. low: about 520 Hz, else about 3.1 kHz."""
+    rng = np.random.default_rng([seed, SOUNDS.index(kind)])
+    pitch = rng.uniform(500, 540) if low else rng.uniform(2900, 3400)
+    return _room(rng, _pulses(int(seconds * RATE), pitch, low, _T3 if kind == "t3" else _T4))
+
+
 def write_wav(path: Path, samples: Floats) -> None:
     """16 bit PCM."""
     try:

@@ -24,6 +24,8 @@ class MuffSpec:
     stages: tuple[int, int, int]
     widths: tuple[int, int, int]
     blocks: tuple[int, int, int] = (1, 2, 1)
+    pool: bool = True
+    """After the stem; without it every stage sees twice the resolution (small pictures, spectra)."""
 
 
 SPECS = {
@@ -75,7 +77,9 @@ class MuffNet(nn.Module):
         self.stages = nn.ModuleList(stages)
 
     def forward(self, x: Any) -> tuple[Any, ...]:
-        x = halve(self.stem(x))
+        x = self.stem(x)
+        if self.spec.pool:
+            x = halve(x)
         features = []
         for stage in self.stages:
             x = stage(x)

@@ -1,0 +1,147 @@
+"""Sounds for training and scoring: the split, the spectra, what is synthesised, and a bundle scored end to end."""
+
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from smartbox.errors import ConfigError
+from smartbox.lab import soundclips
+from smartbox.lab.sets import build
+from smartbox.lab.sets._sound import SPEC, add_power, faster, in_a_room, loudness, spectrum
+from smartbox.lab.sets.alarms import alarm, noise, other
+from smartbox.logmel import features
+from smartbox.simulation.sound import alarm as simulated
+from smartbox.simulation.sound import write_wav
+from smartbox.types import Floats
+
+LABELS = ("stop", "gunshot", "smoke_alarm", "background")
+SHAPE = SPEC.shape
+
+
+def tone(seconds: float, pitch: float = 600.0, level: float = 0.2) -> Floats:
+    t = np.arange(round(seconds * SPEC.rate)) / SPEC.rate
+    quiet = np.random.default_rng(1).normal(0, 1e-3, len(t))
+    return np.asarray(level * np.sin(2 * np.pi * pitch * t) + quiet, np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Words of ten speakers, and two bangs."""
+    for name in ("stop", "gunshot", "silence"):
+        (tmp_path / name).mkdir()
+    for speaker in range(10):
+        for take in range(2):
+            write_wav(tmp_path / "stop" / f"{speaker:08x}_nohash_{take}.wav", tone(1.0, 300 + 50 * speaker))
+    for i in range(4):
+        bang = np.concatenate([tone(2.0, level=0), tone(0.1, level=0.9), tone(2.0, level=0)])
+        write_wav(tmp_path / "gunshot" / f"gunshot_{i:03}.wav", bang)
+        write_wav(tmp_path / "silence" / f"{i}.wav", tone(1.0, level=0))
+    return tmp_path
+
+
+def set_of(folder: Path, **more: Any) -> Any:
+    return build({"type": "sounds", "folder": str(folder), **more}, "data.0")
+
+
+def test_the_split_is_by_speaker_and_never_changes() -> None:
+    assert soundclips.key_of("bed_0ea0e2f4_nohash_1") == soundclips.key_of("0ea0e2f4_nohash_0") == "0ea0e2f4"
+    assert soundclips.key_of("casual_001") == "casual_001"
+    found = [soundclips.split_of(f"{i:08x}_nohash_0") for i in range(1000)]
+    assert [found.count(part) for part in ("train", "dev", "test")] == [719, 107, 174]
+    first = [i for i in range(40) if soundclips.split_of(f"siren_{i:03}") == "test"]
+    assert first == [4, 6, 12, 19, 32, 35, 39]
+
+
+def test_a_clip_is_read_as_the_box_reads_it(folder: Path) -> None:
+    path = folder / "stop" / "00000000_nohash_0.wav"
+    with wave.open(str(path)) as file:
+        stored = np.frombuffer(file.readframes(10**6), np.int16) / np.float32(32768)
+    np.testing.assert_allclose(soundclips.read(path), stored, atol=1e-6)
+
+
+def test_a_folder_without_sounds_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no folder of sounds in it"):
+        soundclips.classes(tmp_path)
+
+
+def test_no_speaker_is_in_two_parts_and_folders_become_labels(folder: Path) -> None:
+    data = set_of(folder, rename={"silence": "background"}, versions=3)
+    train, val = data.load(LABELS, "train"), data.load(LABELS, "val")
+    assert len(train.classes) / 3 + len(val.classes) == 28
+    assert set(np.unique(train.classes)) | set(np.unique(val.classes)) == {0, 1, 3}
+    words = sum(soundclips.split_of(f"{i:08x}_nohash_0") == "test" for i in range(10))
+    assert (val.classes == 0).sum() == 2 * words
+
+
+def test_what_validation_sees_is_what_the_box_computes(folder: Path) -> None:
+    path = folder / "stop" / "00000003_nohash_1.wav"
+    ours = set_of(folder).plain(spectrum(soundclips.read(path)), SHAPE)
+    box = features(soundclips.read(path), SPEC)
+    assert ours.shape == box.shape
+    assert np.abs(ours.astype(int) - box).max() <= 1  # the set keeps float16
+
+
+def test_a_bang_is_in_its_window(folder: Path) -> None:
+    data = set_of(folder, only=["gunshot"], where="bang")
+    clip = spectrum(soundclips.read(folder / "gunshot" / "gunshot_001.wav"))
+    rng = np.random.default_rng(0)
+    assert all(data.cut(clip, rng).max() == clip.max() for _ in range(50))
+
+
+def test_augmented_examples_differ_and_repeat_by_their_seed(folder: Path) -> None:
+    data = set_of(folder, noise=[str(folder / "silence")])
+    clip = data.load(LABELS, "train").arrays[0]
+    one, same, different = (data.augment(clip, SHAPE, np.random.default_rng(s)) for s in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert one.shape == SHAPE
+    assert one.dtype == np.uint8
+    assert (one != different).mean() > 0.3
+
+
+def test_noise_is_added_as_power() -> None:
+    assert add_power(np.array([0.0, 10.0]), np.array([0.0, -30.0])) == pytest.approx([3.01, 10.0], abs=0.01)
+    one, two = tone(1.0, 500), tone(1.0, 2000)
+    both = add_power(spectrum(one).astype(np.float32), spectrum(two).astype(np.float32))
+    assert loudness(both) == pytest.approx(loudness(spectrum(one + two)), abs=0.3)
+
+
+def test_speed_and_room_keep_level_and_move_pitch() -> None:
+    def peak(samples: Floats) -> int:
+        return int(spectrum(samples).mean(0).argmax())
+
+    word = tone(1.0, 1000)
+    assert len(faster(word, 1.25)) == pytest.approx(0.8 * len(word), abs=2)
+    assert peak(faster(word, 1.25)) > peak(word) > peak(faster(word, 0.8))
+    wet = in_a_room(word, np.random.default_rng(0))
+    assert (wet**2).mean() == pytest.approx((word**2).mean(), rel=1e-3)
+
+
+def test_an_alarm_s_window_holds_beeps_and_another_sound_is_none() -> None:
+    made = build({"type": "alarms", "kind": "alarm", "label": "smoke_alarm", "count": 10}, "data.0")
+    clips = made.load(LABELS, "train")
+    assert set(clips.classes) == {2}
+    rng = np.random.default_rng(0)
+    for clip in clips.arrays:
+        window = made.cut(clip, rng).max(1)
+        assert (window > clip.max() - 15).sum() >= 20
+    assert len(made.load(LABELS, "val").classes) == 2
+
+
+@pytest.mark.parametrize("make", [alarm, other, lambda rng: noise(rng, 16000)])
+def test_what_is_synthesised_is_sound(make: Any) -> None:
+    for seed in range(12):
+        samples = make(np.random.default_rng(seed))
+        assert samples.dtype == np.float32
+        assert np.isfinite(samples).all()
+        assert np.abs(samples).max() <= 3
+
+
+def test_the_simulator_s_alarms_beep_as_the_standards_say() -> None:
+    """T3: three times half a second; T4: four times a tenth."""
+    for kind, expected in (("t3", 1.5), ("t4", 0.4)):
+        samples = simulated("t3" if kind == "t3" else "t4", 3.9, 1, low=False)
+        level = (samples[: len(samples) // 160 * 160].reshape(-1, 160) ** 2).mean(1)
+        assert 0.01 * (level > level.max() / 10).sum() == pytest.approx(expected, abs=0.12)
