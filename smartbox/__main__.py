@@ -17,7 +17,7 @@ from smartbox.supervise import chain
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "4")
 
-ORDER = ("run", "check", "zones", "replay", "simulate", "score", "events", "bench", "models", "schema", "lab")
+ORDER = ("run", "check", "zones", "replay", "simulate", "score", "events", "unseal", "bench", "models", "schema", "lab")
 DONE, FAILED, USAGE, REFUSED = 0, 1, 2, 78
 
 

@@ -4,17 +4,21 @@ import os
 import random
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from smartbox import decoders
-from smartbox.bundle import Bundle, find
+from smartbox.bundle import Bundle
 from smartbox.config import Config
 from smartbox.episodes import RuleRunner
 from smartbox.errors import ConfigError, Problem
 from smartbox.geometry import Zone
 from smartbox.ids import Uuid7
+from smartbox.keyring import Keyring
+from smartbox.keys import PublicKey, SealError
+from smartbox.library import Library
 from smartbox.pipeline import Head, Pipeline
+from smartbox.shelf import Shelf
 from smartbox.wording import listed
 
 
@@ -26,6 +30,19 @@ def bundle_dirs(state_dir: Path) -> list[Path]:
     return places
 
 
+def keyring(config: Config) -> Keyring:
+    """What the configured box opens with, and whom it trusts."""
+    box = config.box
+    publishers = tuple(PublicKey.parse(text, "ed25519") for text in box.publishers)
+    return Keyring(box.state_dir, publishers, box.key.get_secret_value() if box.key else None)
+
+
+def library(config: Config) -> Library:
+    """Where the configured box looks for its models."""
+    state = config.box.state_dir
+    return Library(tuple(bundle_dirs(state)), Shelf(state, keyring(config)))
+
+
 @dataclass(frozen=True)
 class Parts:
     """Everything inert that a configuration stands for."""
@@ -33,6 +50,8 @@ class Parts:
     config: Config
     bundles: Mapping[str, Bundle]
     pipelines: Mapping[str, Pipeline]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Per model: why what should have run was passed over for an earlier one."""
 
 
 def parts(
@@ -42,12 +61,16 @@ def parts(
 ) -> Parts:
     """Open the bundles' manifests and make one pipeline per source; ConfigError names what does not fit."""
     ids = new_id or Uuid7(lambda: 0.0, random.Random(0))
-    bundles, problems = {}, []
+    books, bundles = library(config), {}
+    refused: dict[str, str] = {}
+    problems = _key_problems(config)
     for name, model in config.models.items():
         try:
-            bundles[name] = find(model.bundle, bundle_dirs(config.box.state_dir))
+            bundles[name], reasons = books.find(model.bundle, sealed_only=model.sealed)
         except ConfigError as error:
             problems += [Problem(f"models.{name}.bundle", str(problem)) for problem in error.problems]
+        else:
+            refused |= {name: "; ".join(reasons)} if reasons else {}
     problems += _rule_problems(config, bundles)
     if problems:
         raise config.refusal(problems)
@@ -55,7 +78,18 @@ def parts(
         source: Pipeline(source, settings, _head(settings.model, bundles), runners(config, source, ids), synchronised)
         for source, settings in config.sources.items()
     }
-    return Parts(config, bundles, pipelines)
+    return Parts(config, bundles, pipelines, refused)
+
+
+def _key_problems(config: Config) -> list[Problem]:
+    """A key in the configuration is looked at even where nothing is sealed yet."""
+    if config.box.key is None:
+        return []
+    try:
+        keyring(config).opening()
+    except SealError as error:
+        return [Problem("box.key", str(error))]
+    return []
 
 
 def _head(model: str | None, bundles: Mapping[str, Bundle]) -> Head | None:

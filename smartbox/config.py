@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, Field, SecretStr, StringConstraints, ValidationError, model_validator
 
 from smartbox import plugins, yamlfile
 from smartbox.errors import ConfigError, Problem
 from smartbox.geometry import Polygon, Zone, area
+from smartbox.keys import PublisherText, ReaderText
 from smartbox.mqtt import MqttSettings
 from smartbox.outline import entangled
 from smartbox.secrets import MASK, redact
@@ -45,13 +46,20 @@ class BoxSettings(Settings):
     """This box, unique within the site."""
     state_dir: Path = Field(default_factory=default_state_dir)
     """Outbox, counters and evidence. Default: systemd's state directory, else the XDG state directory."""
+    key: SecretStr | None = None
+    """Private key in PEM, as `!secret box_key`, that opens sealed models and pictures. Default: `keys/box.key` in the
+    state directory, made when it is first needed; `smartbox models key` prints its public half."""
+    publishers: tuple[PublisherText, ...] = Field(default=(), max_length=16)
+    """Public keys (`ed25519:…`) of those who may sign this box's models; two while one replaces the other."""
 
 
 class ModelSettings(Settings):
     """A model bundle, and the engines that may run it."""
 
     bundle: str
-    """Name of an installed bundle (`lrssd-park`) or a path to one."""
+    """Name of an installed bundle (`lrssd-park`), or a path to a bundle's directory or sealed file."""
+    sealed: bool = False
+    """Run only a sealed bundle that one of `box.publishers` signed; a plain one of that name is refused."""
     backends: tuple[str | dict[str, Any], ...] = Field(default=("onnxruntime",), min_length=1)
     """Tried in order. A type's name, `auto` (the one that `smartbox bench` found fastest), or a mapping with `type:`
     and the backend's settings, e.g. `{type: tflite, delegates: [/usr/lib/libedgetpu.so.1]}`."""
@@ -68,6 +76,11 @@ class EvidenceSettings(Settings):
     """This much of the disk stays free, pictures go first."""
     thumbnail: bool = True
     """Send a JPEG of at most 48 KiB with each alarm on `picture/{episode}`. false: pictures never leave the box."""
+    encrypt: bool = False
+    """Seal the pictures that lie on the disk (AES-256-GCM); `smartbox events --export` opens them."""
+    readers: tuple[ReaderText, ...] = Field(default=(), max_length=16)
+    """With `encrypt`: public keys (`x25519:…`) that pictures are sealed for. The private halves need not be on the box,
+    which then cannot open them itself. Default: the box's own key."""
 
 
 class ZoneSettings(Settings):

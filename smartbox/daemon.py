@@ -15,12 +15,12 @@ from typing import IO, Any
 
 from smartbox import __version__
 from smartbox.broker import Broker
-from smartbox.build import Parts, parts, watched
+from smartbox.build import Parts, keyring, parts, watched
 from smartbox.clock import Clock, SystemClock
 from smartbox.cloudevent import timestamp
 from smartbox.config import Config
 from smartbox.errors import ConfigError, StorageError
-from smartbox.evidence import EvidenceLimits, EvidenceStore
+from smartbox.evidence import EvidenceLimits, EvidenceStore, PictureSeal
 from smartbox.health import SourceHealth, clock_synchronised, machine, source_document
 from smartbox.ids import Uuid7
 from smartbox.inference import Committed, Inference
@@ -54,7 +54,8 @@ class Daemon:
         self._parts: Parts = parts(config, self._new_id, clock_synchronised)
         state = config.box.state_dir
         limits = EvidenceLimits(bytes=config.evidence.bytes, age=config.evidence.keep, free=config.evidence.free)
-        self.evidence = EvidenceStore(state / "evidence", limits)
+        seal = PictureSeal(keyring(config), config.evidence.readers) if config.evidence.encrypt else None
+        self.evidence = EvidenceStore(state / "evidence", limits, seal)
         self.outbox = Outbox(
             state, self.clock, self._new_id, config.box.site, config.box.id, make_room=self.evidence.make_room
         )
@@ -166,6 +167,9 @@ class Daemon:
         events += [_ended(e, self._new_id(), now, utc) for e in gone]
         detail = {"version": __version__, "after": "crash" if unclean else "stop", "resumed": len(before)}
         events.append(self._notices.once("start", "medium" if unclean else "info", detail))
+        for model, reason in self._parts.refused.items():
+            log.error("model %s: an earlier one runs, because %s", model, reason)
+            events.append(self._notices.once("model_refused", "high", {"model": model, "reason": reason}))
         return events
 
     def _close(self, broker: Broker | None) -> None:

@@ -1,4 +1,7 @@
-"""Pictures that show what happened: drawn, encoded, fsynced; kept within bytes, age and a floor of free space."""
+"""Pictures that show what happened: drawn, encoded, sealed if wanted, fsynced; kept within bytes, age and free space.
+
+A sealed picture is called `EVENT.jpg.sealed`; the sum and the size that its event names are those of the plain JPEG.
+"""
 
 import errno
 import hashlib
@@ -6,6 +9,7 @@ import logging
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +17,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from smartbox.durable import write_durably
+from smartbox.durable import make_directory, write_durably
 from smartbox.errors import StorageError
+from smartbox.keyring import Keyring
+from smartbox.keys import OpeningKey, PublicKey, SealError
 from smartbox.overlay import Overlay, draw
+from smartbox.sealed import Label, SealedFile, is_sealed, seal_bytes
 from smartbox.types import Evidence, Image
 
-__all__ = ["THUMBNAIL_BYTES", "EvidenceLimits", "EvidenceStore", "Overlay", "thumbnail"]
+__all__ = ["THUMBNAIL_BYTES", "EvidenceLimits", "EvidenceStore", "Overlay", "PictureSeal", "opened", "thumbnail"]
 
 log = logging.getLogger(__name__)
 
+SEALED = ".sealed"
 THUMBNAIL_BYTES = 48 * 1024
 _THUMBNAIL_WIDTH = 640
 _QUALITY = 85
@@ -38,6 +46,22 @@ class EvidenceLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureSeal:
+    """For whom pictures are sealed: the readers, else the box itself, whose key is made for the first of them."""
+
+    keyring: Keyring
+    readers: tuple[str, ...] = ()
+
+    def seal(self, name: str, content: bytes) -> bytes:
+        """StorageError when there is no key to seal for: such a picture is not kept at all."""
+        try:
+            readers = [PublicKey.parse(text, "x25519") for text in self.readers] or [self.keyring.made().public]
+            return seal_bytes(content, Label("picture", name), readers)
+        except SealError as error:
+            raise StorageError(f"{name} cannot be sealed and is not kept: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
 class _Kept:
     name: str
     size: int
@@ -47,9 +71,11 @@ class _Kept:
 class EvidenceStore:
     """The evidence directory, its oldest files first out. Any thread may call."""
 
-    def __init__(self, directory: Path, limits: EvidenceLimits | None = None) -> None:
+    def __init__(self, directory: Path, limits: EvidenceLimits | None = None, seal: PictureSeal | None = None) -> None:
+        """seal: None keeps pictures as plain JPEG."""
         self.directory = directory
         self._limits = limits or EvidenceLimits()
+        self._seal = seal
         self._lock = threading.Lock()
         self._files: deque[_Kept] | None = None  # oldest first; None: not read yet
         self._total = 0
@@ -59,7 +85,7 @@ class EvidenceStore:
         content = _jpeg(draw(image, overlay, utc), _QUALITY)
         with self._lock:
             name = self._free_name(event_id)
-            self._write(name, content, utc)
+            self._write(name, self._seal.seal(name, content) if self._seal else content, utc)
         reference = Evidence("jpeg", name, hashlib.sha256(content).hexdigest(), len(content))
         return reference, thumbnail(image, overlay, utc)
 
@@ -114,7 +140,7 @@ class EvidenceStore:
         """The files, read from the directory once. Half-written ones of an earlier run are removed."""
         if self._files is None:
             try:
-                self.directory.mkdir(parents=True, exist_ok=True)
+                make_directory(self.directory)
                 found = []
                 for entry in os.scandir(self.directory):
                     if entry.name.startswith("."):
@@ -130,11 +156,22 @@ class EvidenceStore:
         return self._files
 
     def _free_name(self, event_id: str) -> str:
-        names = [f"{event_id}.jpg", *(f"{event_id}-{i}.jpg" for i in range(2, 100))]
+        suffix = f".jpg{SEALED}" if self._seal else ".jpg"
+        names = [f"{event_id}{suffix}", *(f"{event_id}-{i}{suffix}" for i in range(2, 100))]
         for name in names:
             if not (self.directory / name).exists():
                 return name
         raise StorageError(f"{self.directory / names[0]}: {os.strerror(errno.EEXIST)}, a hundred times")
+
+
+def opened(path: Path, key: Callable[[], OpeningKey]) -> tuple[str, bytes]:
+    """(name, content) of a picture in the clear; `key` is asked for where it is sealed. SealError, OSError."""
+    if not is_sealed(path):
+        return path.name, path.read_bytes()
+    file = SealedFile.open(path, key())
+    if file.head.kind == "bundle":
+        raise SealError(f"{path} is a sealed model; models are opened in memory only")
+    return Path(file.head.name).name.removesuffix(SEALED), b"".join(file.chunks())
 
 
 def thumbnail(image: Image, overlay: Overlay, utc: float, limit: int = THUMBNAIL_BYTES) -> bytes:

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from datetime import UTC, datetime
 
 from smartbox.settings import parse_duration
 
@@ -40,6 +41,18 @@ def seed(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number of at least 0")
     return int(text)
+
+
+def not_after(text: str) -> str:
+    """A date, or a moment with its time zone -> ISO 8601 in UTC; a date means its end."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write it as 2027-11-24 or 2027-11-24T18:00:00+01:00") from None
+    if len(text) <= len("2027-11-24"):
+        moment = moment.replace(hour=23, minute=59, second=59)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _is_number(text: str) -> bool:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from smartbox import config as configuration
-from smartbox import probe
-from smartbox.build import Parts, parts, watched
+from smartbox import disk, probe
+from smartbox.build import Parts, keyring, parts, watched
+from smartbox.bundle import Bundle
 from smartbox.commands._args import UsageError
 from smartbox.errors import ConfigError
+from smartbox.keys import PublicKey
 from smartbox.sketch import sketch
 from smartbox.supervise import chain
 
@@ -38,7 +40,13 @@ def main(args: argparse.Namespace) -> int:
         return 78
     found = _probe(made, args.pictures) if args.probe else []
     ok = not any(f.error for f in found)
-    document = {"ok": ok, "problems": [], "plan": plan(made), "probe": [f.to_json() for f in found]}
+    document = {
+        "ok": ok,
+        "problems": [],
+        "warnings": warnings(made),
+        "plan": plan(made),
+        "probe": [f.to_json() for f in found],
+    }
     print(json.dumps(document, indent=2) if args.json else _text(document, found))
     return 0 if ok else 1
 
@@ -58,13 +66,47 @@ def plan(made: Parts) -> dict[str, Any]:
         "box": f"{config.box.site}/{config.box.id}",
         "state_dir": str(config.box.state_dir),
         "mqtt": config.mqtt.url,
-        "models": {name: f"{b.name} {b.manifest.version}" for name, b in made.bundles.items()},
+        "models": {name: _model(bundle) for name, bundle in made.bundles.items()},
+        "evidence": _evidence(made),
         "sources": {
             name: {"type": config.kinds[f"sources.{name}"], "fps": s.fps, "model": s.model}
             for name, s in config.sources.items()
         },
         "rules": rules,
     }
+
+
+def _model(bundle: Bundle) -> str:
+    text = f"{bundle.name} {bundle.manifest.version}"
+    if bundle.sealed is None or (release := bundle.manifest.release) is None:
+        return text
+    return f"{text}, sealed, release {release.release_seq}, signed by {release.key}"
+
+
+def _evidence(made: Parts) -> str:
+    settings = made.config.evidence
+    if not settings.encrypt:
+        return "not encrypted"
+    readers = [PublicKey.parse(text, "x25519").id for text in settings.readers]
+    return f"sealed for {', '.join(readers)}" if readers else "sealed for this box's own key"
+
+
+def warnings(made: Parts) -> list[str]:
+    """What is allowed and yet worth a thought."""
+    config = made.config
+    found = [f"models.{name}: an earlier one runs, because {why}" for name, why in made.refused.items()]
+    state = config.box.state_dir.absolute()
+    place = next(path for path in (state, *state.parents) if path.exists())
+    on_disk = disk.encrypted(place)
+    if not config.evidence.encrypt and not on_disk:
+        disk_is = "is not encrypted" if on_disk is False else "may not be encrypted (it cannot be told)"
+        found.append(
+            f"evidence.encrypt is off and the disk below {place} {disk_is}: whoever takes the box or copies "
+            "the files has the pictures; set `evidence: {encrypt: true}`"
+        )
+    if (problem := keyring(config).exposed()) is not None:
+        found.append(problem)
+    return found
 
 
 def _probe(made: Parts, pictures: Path | None) -> list[probe.Found]:
@@ -104,6 +146,8 @@ def _text(document: dict[str, Any], found: list[probe.Found]) -> str:
     for name, rule in planned["rules"].items():
         places = "; ".join(f"{s}: {', '.join(z) or 'whole picture'}" for s, z in rule["watches"].items())
         lines.append(f"  rule   {name}: {rule['kind']} on {places}")
+    lines.append(f"  pictures: {planned['evidence']}")
+    lines += [f"  WARNING {text}" for text in document["warnings"]]
     for item in found:
         lines.append(f"  {'FAILED' if item.error else 'ok    '} {item.what}: {item.error or item.detail}")
     lines.append(

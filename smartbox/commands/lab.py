@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smartbox.commands._args import UsageError, count, seed
+from smartbox.commands._args import UsageError, count, not_after, seed
 from smartbox.errors import ConfigError
 
 EXAMPLE = (
@@ -63,7 +63,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     platt.add_argument("--data", type=Path, action="append", required=True, help="YOLO folders; never validation's")
     platt.add_argument("--group", action="append", default=[], metavar="NAME=A,B", help="match A and B as one class")
     platt.add_argument("--threshold", type=float, help="new score threshold, in calibrated scores")
-    for part in (train, export, teach, simulate, score, platt):
+    seal = parts.add_parser("seal", help="a bundle as one signed file that only some boxes can open")
+    seal.add_argument("bundle", help="directory of the bundle")
+    seal.add_argument("--key", type=Path, required=True, metavar="FILE", help="the publisher's private key: it signs")
+    seal.add_argument(
+        "--for", dest="readers", action="append", required=True, metavar="BOX",
+        help="public key of a box (`smartbox models key` prints it), or a file that holds it; once per box",
+    )  # fmt: skip
+    seal.add_argument("--release", type=seed, required=True, metavar="N", help="rises with every release of this model")
+    seal.add_argument("--not-after", type=not_after, metavar="TIME", help="not to be installed later; default 1 year")
+    seal.add_argument("--hardware", action="append", default=[], metavar="NAME", help="only for these, e.g. aarch64")
+    seal.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the sealed file, NAME.sealed")
+    keygen = parts.add_parser("keygen", help="a new pair of keys; the public one is printed and written to FILE.pub")
+    keygen.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the private key; keep it safe")
+    keygen.add_argument("--reader", action="store_true", help="to open sealed pictures with, instead of to sign models")
+    for part in (train, export, teach, simulate, score, platt, seal, keygen):
         part.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
 
@@ -140,6 +154,20 @@ def _calibrate(args: argparse.Namespace) -> dict[str, Any]:
     return {"bundle": str(bundle.path), "decoder": bundle.manifest.decoder.model_dump()}
 
 
+def _seal(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.bundle import Bundle
+    from smartbox.lab import sealing
+
+    terms = sealing.Terms(args.release, args.not_after or sealing.in_a_year(), tuple(args.hardware))
+    return sealing.seal(Bundle.open(args.bundle), args.out, args.key, args.readers, terms)
+
+
+def _keygen(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.lab import sealing
+
+    return sealing.generate(args.out, "x25519" if args.reader else "ed25519")
+
+
 def _names(groups: Sequence[str], ignore: Sequence[str]) -> Any:
     from smartbox.lab import evaluate
 
@@ -160,4 +188,6 @@ _PARTS = {
     "simulate": _simulate,
     "evaluate": _evaluate,
     "calibrate": _calibrate,
+    "seal": _seal,
+    "keygen": _keygen,
 }

@@ -1,0 +1,69 @@
+"""Where the model that a configuration names is found: sealed or plain, installed or shipped."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from smartbox import bundle as bundles
+from smartbox.bundle import MANIFEST, Bundle
+from smartbox.errors import ConfigError
+from smartbox.keys import SealError
+from smartbox.release import SUFFIX
+from smartbox.sealed import is_sealed
+from smartbox.shelf import POINTER, Shelf
+
+
+@dataclass(frozen=True)
+class Library:
+    """The places that are searched, in order; one of them is the shelf's."""
+
+    places: tuple[Path, ...]
+    shelf: Shelf
+    utc: Callable[[], float] = time.time
+
+    def find(self, name_or_path: str, sealed_only: bool = False) -> tuple[Bundle, list[str]]:
+        """The bundle, and why others of that name were passed over. ConfigError when there is none that may run."""
+        if "/" in name_or_path or name_or_path.startswith("."):
+            return self._at(Path(name_or_path).expanduser(), sealed_only), []
+        refused: list[str] = []
+        for place in self.places:
+            found, reasons = self._in(place, name_or_path, sealed_only)
+            refused += reasons
+            if found is not None:
+                return found, refused
+        if refused:
+            raise ConfigError("; ".join(refused))
+        return bundles.find(name_or_path, self.places), []  # says what there is instead
+
+    def elsewhere(self, name: str) -> bool:
+        """Whether a bundle of this name would be found if none were installed."""
+        return any(
+            (place / name / MANIFEST).is_file() or (place / f"{name}{SUFFIX}").is_file() for place in self.places
+        )
+
+    def _at(self, path: Path, sealed_only: bool) -> Bundle:
+        if path.is_file() and is_sealed(path):
+            try:
+                return self.shelf.offered(path, self.utc())
+            except SealError as error:
+                raise ConfigError(str(error)) from error
+        if sealed_only and (path / MANIFEST).exists():
+            raise ConfigError(_plain(path))
+        return Bundle.open(path)
+
+    def _in(self, place: Path, name: str, sealed_only: bool) -> tuple[Bundle | None, list[str]]:
+        if place == self.shelf.root and (place / name / POINTER).exists():
+            return self.shelf.open(name)
+        if (place / f"{name}{SUFFIX}").is_file():
+            try:
+                return self._at(place / f"{name}{SUFFIX}", sealed_only), []
+            except ConfigError as error:
+                return None, [" ".join(str(error).split())]
+        if (place / name / MANIFEST).is_file():
+            return (None, [_plain(place / name)]) if sealed_only else (Bundle.open(place / name), [])
+        return None, []
+
+
+def _plain(path: Path) -> str:
+    return f"{path} is a plain bundle, and only a sealed one is wanted (`sealed: true`)"
