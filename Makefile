@@ -8,7 +8,7 @@ CONFIG ?= deploy/demo.yaml
 EXTRAS ?= tflite
 
 # What the tests talk to: a real broker, a real RTSP server, real encoders, a browser.
-TEST_PACKAGES := mosquitto mosquitto-clients ffmpeg libfaketime \
+TEST_PACKAGES := mosquitto mosquitto-clients ffmpeg libfaketime strace \
 	python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad chromium chromium-driver
 
@@ -39,9 +39,10 @@ bench: $(VENV)/test.stamp ## figures on this machine: backends, tracker, latency
 test-demo: $(VENV)/test.stamp ## the demo as it runs, and random simulated parks against their truth (minutes)
 	$(BIN)/python -m pytest tests/e2e/test_demo.py -m slow -s $(ARGS)
 
-faults: $(VENV)/test.stamp ## the long fault suite: kill -9 a thousand times and its like
+faults: $(VENV)/test.stamp ## every fault row with all its repetitions (an hour); writes docs/reliability.md
 	scripts/debian-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pytest -m faults --timeout 3600 -s $(ARGS)
+	$(BIN)/python -m pytest -m 'faults or row' --timeout 3600 -s \
+		--table $(if $(ARGS),build/reliability.md,docs/reliability.md) $(ARGS)
 
 test-systemd: $(VENV)/test.stamp ## installs into a Debian booted by systemd-nspawn and breaks it there (root)
 	scripts/debian-packages $(TEST_PACKAGES) debootstrap systemd-container

@@ -19,6 +19,7 @@ from smartbox.build import Parts, keyring, parts, watched
 from smartbox.clock import Clock, SystemClock
 from smartbox.cloudevent import timestamp
 from smartbox.config import Config
+from smartbox.durable import make_directory
 from smartbox.errors import ConfigError, StorageError
 from smartbox.evidence import EvidenceLimits, EvidenceStore, PictureSeal
 from smartbox.health import SourceHealth, clock_synchronised, machine, source_document
@@ -138,7 +139,7 @@ class Daemon:
         """Lock and open the state directory; True when the last run did not end in order."""
         state = self.config.box.state_dir
         try:
-            state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_directory(state, 0o700)
             self._lock = (state / "lock").open("a+")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.faults.table import Table
 from tests.mosquitto import Consumer, Mosquitto
 
 # The machine may be slow or busy: no example has a deadline of its own, and whole tests have pytest's.
@@ -14,6 +15,21 @@ settings.load_profile("smartbox")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--table", type=Path, metavar="FILE", help="write there what the fault tests recorded")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if path := config.getoption("--table"):
+        config.pluginmanager.register(Table(path))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`@pytest.mark.row(9)`: what the test records belongs to that row of the fault table."""
+    for item in items:
+        item.user_properties += [("row", row) for mark in item.iter_markers("row") for row in mark.args]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from smartbox.durable import make_directory
 from smartbox.errors import StorageError
 from smartbox.outbox.rows import EVENT_RANKS, SEND_RANKS, Episodes, Limits, Loss, Record, Row, account
 
@@ -104,7 +105,7 @@ class OutboxFile:
 
     def _attach(self) -> None:
         with mapped(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path.parent)
             self._connection = db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             db.text_factory = lambda text: text.decode(errors="replace")  # the row's check sum tells
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,14 @@ from smartbox.types import Event
 from tests.mosquitto import Consumer, Mosquitto, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
+TOLD = {
+    "repetitions": "repeats",
+    "inside put": "in_put",
+    "before the PUBACK": "in_flight",
+    "events noted": "noted",
+    "lost": "lost",
+    "duplicates": "duplicates",
+}
 
 
 def kill(directory: Path, repeats: int, life: float) -> dict[str, Any]:
@@ -116,9 +125,12 @@ def test_fifty_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.faults
+@pytest.mark.row(8)
 @pytest.mark.timeout(3600)
-def test_a_thousand_times(tmp_path: Path) -> None:
+def test_a_thousand_times(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     figures = kill(tmp_path, 1000, 0.7)
+    for name, key in TOLD.items():
+        record_property(name, figures[key])
     print(table(figures))
     build = ROOT / "build"
     build.mkdir(exist_ok=True)

@@ -35,6 +35,7 @@ def ids(outbox: Outbox) -> set[str]:
     return {from_json(m.payload).id for m in taken if m.topic.startswith("event/")}
 
 
+@pytest.mark.row(11)
 @pytest.mark.parametrize("seed", range(12))
 def test_row_11_flipped_bytes_never_stop_the_start(tmp_path: Path, seed: int) -> None:
     clock, dice = ManualClock(), random.Random(seed)
@@ -81,6 +82,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", disk], check=True)
 
 
+@pytest.mark.row(12)
 def test_row_12_on_a_full_disk_pictures_go_alarms_stay_and_it_recovers(small_disk: Path) -> None:
     clock = ManualClock()
     evidence = EvidenceStore(small_disk / "evidence", EvidenceLimits(free=0))
@@ -114,6 +116,7 @@ def test_row_12_on_a_full_disk_pictures_go_alarms_stay_and_it_recovers(small_dis
     again.close()
 
 
+@pytest.mark.row(13)
 def test_row_13_read_only_is_degraded_with_a_thousand_events_in_memory(small_disk: Path) -> None:
     clock = ManualClock()
     outbox = outbox_at(small_disk, clock)
@@ -136,6 +139,7 @@ def test_row_13_read_only_is_degraded_with_a_thousand_events_in_memory(small_dis
     outbox.close()
 
 
+@pytest.mark.row(14)
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 def test_row_14_a_hundred_thousand_and_one(tmp_path: Path) -> None:

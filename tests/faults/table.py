@@ -1,0 +1,135 @@
+"""What the fault tests recorded, as the table of docs/reliability.md.
+
+A test belongs to a row by `@pytest.mark.row(9)` and tells its figures with pytest's `record_property`:
+`repetitions`, `lost`, `duplicates`, and whatever else the row is about; `held` is False when a figure (which is no
+assertion, for machines differ) missed its line. `pytest --table FILE` writes the table at the end of the run.
+"""
+
+import os
+import platform
+import subprocess
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from smartbox import __version__
+from tests.faults.rows import ROWS, Row
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Told:
+    """One test: its outcome and the figures it told."""
+
+    test: str
+    outcome: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def held(self) -> bool:
+        return self.outcome == "passed" and all(v for k, v in self.figures.items() if k.startswith("held"))
+
+
+class Table:
+    """Collects reports; writes the document when the run is over."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._began = datetime.now(UTC)
+        self._told: dict[str, list[Told]] = defaultdict(list)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" and report.outcome == "passed":
+            return
+        figures = {k: v for k, v in report.user_properties if k != "row"}
+        for name, row in report.user_properties:
+            if name == "row":
+                self._told[str(row)].append(Told(report.nodeid, report.outcome, figures))
+
+    def pytest_sessionfinish(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(document(self._told, self._began))
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        terminalreporter.write_line(f"the table of faults is in {self._path}")
+
+
+def document(told: dict[str, list[Told]], began: datetime) -> str:
+    lines = [
+        "# Reliability",
+        "",
+        "What was broken on purpose, and what became of it. `make faults` writes this page from what its tests",
+        "recorded in that one run; nothing here is written by hand. The faults and their lines are fixed beforehand.",
+        "",
+        *machine(began),
+        "",
+        "| # | fault | must | times | recorded | result | tests |",
+        "|---|---|---|---|---|---|---|",
+        *(line(row, told.get(row.key, [])) for row in ROWS),
+        "",
+        "*times*: repetitions, else the number of tests. *pass* and *miss* are this run's; *not here*: the row has",
+        "its tests in another suite, which is named. kill -9 (row 8) proves nothing about power cuts; row 9 does, for",
+        "a disk that keeps what it promised at fsync.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def machine(began: datetime) -> list[str]:
+    names = [s.split(":")[1].strip() for s in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in s]
+    broker = subprocess.run(["mosquitto", "-h"], capture_output=True, text=True, check=False).stdout.split("\n")[0]
+    minutes = (datetime.now(UTC) - began).total_seconds() / 60
+    return [
+        f"- {began:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes, smartbox {__version__} ({revision()})",
+        f"- {os.cpu_count()} x {names[0] if names else platform.processor()}, "
+        f"{psutil.virtual_memory().total / 2**30:.0f} GiB, load {os.getloadavg()[2]:.1f} over the last quarter hour",
+        f"- Linux {platform.release()}, Python {platform.python_version()}, {broker}",
+    ]
+
+
+def revision() -> str:
+    ask = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    done = subprocess.run(ask, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "not a checkout"
+
+
+def line(row: Row, told: list[Told]) -> str:
+    ran = [one for one in told if one.outcome != "skipped"]
+    times = sum(int(one.figures.get("repetitions", 1)) for one in ran)
+    files = {one.test.split("::")[0] for one in told}
+    where = ", ".join(f"`{name}`" for name in sorted(files)) or row.elsewhere
+    cells = [row.key, row.fault, row.line, str(times or ""), recorded(ran), result(row, told), where]
+    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+
+
+def recorded(told: list[Told]) -> str:
+    """Figures of all tests of a row: equal names are summed when they count, else listed."""
+    merged: dict[str, list[Any]] = defaultdict(list)
+    for one in told:
+        for name, figure in one.figures.items():
+            if name != "repetitions" and not name.startswith("held"):
+                merged[name].append(figure)
+    return "; ".join(f"{name} {shown(figures)}" for name, figures in merged.items())
+
+
+def shown(values: list[Any]) -> str:
+    if all(isinstance(v, int) for v in values):
+        return str(sum(values))
+    return ", ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values)
+
+
+def result(row: Row, told: list[Told]) -> str:
+    if not told:
+        return "not here" if row.elsewhere else "not run"
+    missed = [one for one in told if one.outcome != "skipped" and not one.held]
+    if missed:
+        return "**miss**: " + ", ".join(one.test.split("::")[-1] for one in missed)
+    if all(one.outcome == "skipped" for one in told):
+        return "skipped"
+    return "pass"
