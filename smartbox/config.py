@@ -4,13 +4,13 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, SecretStr, StringConstraints, ValidationError, model_validator
 
 from smartbox import plugins, yamlfile
+from smartbox.cloud.settings import CloudSettings, HomeAssistantSettings
 from smartbox.errors import ConfigError, Problem
 from smartbox.geometry import Polygon, Zone, area
 from smartbox.keys import PublisherText, ReaderText
@@ -125,6 +125,8 @@ class Config:
     box: BoxSettings
     mqtt: MqttSettings
     evidence: EvidenceSettings
+    cloud: CloudSettings
+    homeassistant: HomeAssistantSettings
     models: Mapping[str, ModelSettings]
     sources: Mapping[str, Any]
     zones: Mapping[str, Zone]
@@ -148,12 +150,15 @@ class Config:
         return result
 
 
-def load(path: Path | str, sources: Mapping[str, Any] | None = None) -> Config:
+def load(path: Path | str, sources: Mapping[str, Any] | None = None, above: Mapping[str, Any] | None = None) -> Config:
     """Read and check a configuration file; ConfigError carries every problem at once.
 
     sources: settings (with `type`) that take the place of the sources of the same ids, as `replay --input` does.
+    above: plain values that take the place of whole sections, as the cloud wants them.
     """
     document = yamlfile.read(Path(path))
+    if above:
+        document.lay_over(above)
     if sources:
         document.values["sources"] = {**(document.values.get("sources") or {}), **sources}
     checker = _Checker(document)
@@ -178,7 +183,7 @@ def _split_backend(entry: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return str(entry.get("type")), {k: v for k, v in entry.items() if k != "type"}
 
 
-TOP_KEYS = ("version", "box", "mqtt", "evidence", "models", "sources", "zones", "rules")
+TOP_KEYS = ("version", "box", "mqtt", "cloud", "homeassistant", "evidence", "models", "sources", "zones", "rules")
 
 
 class _Checker:
@@ -202,6 +207,8 @@ class _Checker:
         box = self._part(BoxSettings, "box", required=True)
         mqtt = self._part(MqttSettings, "mqtt", required=True)
         evidence = self._part(EvidenceSettings, "evidence")
+        cloud = self._part(CloudSettings, "cloud")
+        homeassistant = self._part(HomeAssistantSettings, "homeassistant")
         models = self._map(ModelSettings, "models")
         sources = self._plugins("sources")
         zones = self._map(ZoneSettings, "zones")
@@ -209,20 +216,23 @@ class _Checker:
         for name, model in models.items():
             self._check_backends(f"models.{name}.backends", model)
         self._check_references(sources, zones, rules)
-        if self.problems or box is None or mqtt is None or evidence is None:
+        if self.problems or None in (box, mqtt, evidence, cloud, homeassistant):
             return None
+        assert box and mqtt and evidence and cloud and homeassistant  # a section that is refused left a problem
         return Config(
             path=self._document.path,
             box=box,
             mqtt=mqtt,
             evidence=evidence,
+            cloud=cloud,
+            homeassistant=homeassistant,
             models=models,
             sources=sources,
             zones={zone_id: zone.zone(zone_id) for zone_id, zone in zones.items()},
             rules=rules,
             kinds=self._kinds,
             secrets=frozenset(s for s in self._document.secrets if s),
-            where=partial(yamlfile.where, self._document.path, self._document.lines),
+            where=self._document.where,
         )
 
     def _part(self, cls: type[M], key: str, required: bool = False) -> M | None:
@@ -297,9 +307,10 @@ class _Checker:
     def _check_references(self, sources: Mapping[str, Any], zones: Mapping[str, Any], rules: Mapping[str, Any]) -> None:
         written = {key: self._entries_of(key) for key in ("models", "sources", "zones")}
         for name, source in sources.items():
-            model = getattr(source, "model", None)
-            if model is not None and model not in written["models"]:
-                self._wrong(f"sources.{name}.model", unknown(model, written["models"], "model"))
+            for key in ("model", "sound_model"):
+                model = getattr(source, key, None)
+                if model is not None and model not in written["models"]:
+                    self._wrong(f"sources.{name}.{key}", unknown(model, written["models"], "model"))
         for name, zone in zones.items():
             if zone.source not in written["sources"]:
                 self._wrong(f"zones.{name}.source", unknown(zone.source, written["sources"], "source"))

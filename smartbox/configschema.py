@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from smartbox import plugins
+from smartbox.cloud.settings import CloudSettings, HomeAssistantSettings
 from smartbox.config import (
     ID_PATTERN,
     VERSION,
@@ -25,6 +26,8 @@ def schema() -> dict[str, Any]:
     parts = {
         "box": _of(BoxSettings, definitions),
         "mqtt": _of(MqttSettings, definitions),
+        "cloud": _of(CloudSettings, definitions),
+        "homeassistant": _of(HomeAssistantSettings, definitions),
         "evidence": _of(EvidenceSettings, definitions),
         "models": _map(_of(ModelSettings, definitions)),
         "sources": _map(_family("sources", definitions)),

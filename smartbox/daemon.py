@@ -8,7 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -16,10 +16,13 @@ from typing import IO, Any
 from smartbox import __version__
 from smartbox.broker import Broker
 from smartbox.build import Parts, keyring, parts, watched
+from smartbox.capabilities import birth, capabilities
 from smartbox.clock import Clock, SystemClock
+from smartbox.cloud.desired import Desired
 from smartbox.cloudevent import timestamp
 from smartbox.config import Config
 from smartbox.durable import make_directory
+from smartbox.errands import Errands
 from smartbox.errors import ConfigError, StorageError
 from smartbox.evidence import EvidenceLimits, EvidenceStore, PictureSeal
 from smartbox.health import SourceHealth, clock_synchronised, machine, source_document
@@ -29,8 +32,11 @@ from smartbox.mailbox import Mailboxes
 from smartbox.model import Model
 from smartbox.notices import Notices
 from smartbox.notify import Notifier
+from smartbox.occupancy import Occupancy
+from smartbox.orders import Orders
 from smartbox.outbox import Outbox
 from smartbox.publisher import Publisher
+from smartbox.remote import Remote
 from smartbox.secrets import redact
 from smartbox.supervise import Heartbeats, chain, supervise
 from smartbox.types import Event, Sample
@@ -41,13 +47,20 @@ STALE_S = 5.0
 WARM_LIMIT_S = 120.0
 READY_BY_S = 8.0
 TRIM_EVERY_S = 60.0
-OCCUPANCY_EVERY_S = 60.0
 
 
 class Daemon:
     """One box. `run(stop)` returns when `stop` is set and everything is put away."""
 
-    def __init__(self, config: Config, clock: Clock | None = None, notifier: Notifier | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock | None = None,
+        notifier: Notifier | None = None,
+        restart: Callable[[], None] = lambda: None,
+        desired: Desired | None = None,
+    ) -> None:
+        """restart: stops this box and begins it anew, with `desired` as it is by then."""
         self.config = config
         self.clock = clock or SystemClock()
         self._notifier = notifier or Notifier()
@@ -67,6 +80,9 @@ class Daemon:
         self._notices = Notices(self._new_id, self.clock)
         self._fallbacks: list[tuple[str, str]] = []
         self._backends: list[str] = []
+        self._latest: dict[str, Sample] = {}
+        self._errands = Errands()
+        self._stopping = threading.Event()
         self.models = {
             name: Model(
                 bundle,
@@ -89,6 +105,7 @@ class Daemon:
             on_step=self._stepped,
             on_tick=self._tick,
         )
+        self.remote = Remote(config, self.clock, restart, desired)
         self.publisher = Publisher(
             self.outbox,
             config.mqtt,
@@ -101,8 +118,29 @@ class Daemon:
             health=self.report,
             heartbeat=lambda: self.beats.beat("publisher"),
             active=[(rule, source) for rule in config.rules for source in watched(config, rule)],
+            inbox=self.remote,
+            letters=self.remote.letters,
+            identity=self.remote.identity,
         )
-        self._occupancy: dict[str, tuple[dict[str, Any], float]] = {}
+        orders = Orders(
+            config=config,
+            clock=self.clock,
+            new_id=self._new_id,
+            outbox=self.outbox,
+            evidence=self.evidence,
+            publisher=self.publisher,
+            pipelines=self._parts.pipelines,
+            latest=self._latest,
+            errands=self._errands,
+            key=self.remote.key,
+            desired=desired,
+            progress=self.remote.progress,
+            restart=restart,
+            stop=self._stopping,
+        ).handlers()
+        self.remote.bind(self.publisher, orders)
+        self._abilities = capabilities(config, orders)
+        self._occupancy = Occupancy(self.publisher.retained, self.clock)
         self._trimmed = now
         self._lock: IO[str] | None = None
 
@@ -120,14 +158,19 @@ class Daemon:
         working, sending = threading.Event(), threading.Event()
         readers = [self._thread(f"source.{s}", self._reader(s), working) for s in self.config.sources]
         inference = self._thread("inference", self.inference.run, working)
+        self.remote.open()
+        helpers = [self._thread(worker.name, worker.run, self._stopping) for worker in self.remote.workers()]
         publisher = self._thread("publisher", self._publish, sending)
         try:
             self._watch(stop)
         finally:
             self._notifier.stopping("putting everything away")
             working.set()
+            self._stopping.set()
             self.mailboxes.ring()
             inference.join(5.0)
+            for helper in helpers:
+                helper.join(2.0)
             sending.set()
             publisher.join(5.0)
             for reader in readers:
@@ -177,6 +220,7 @@ class Daemon:
         for model in self.models.values():
             model.close()
         self.outbox.close()
+        self.remote.close()
         if broker is not None:
             broker.stop()
         with suppress(OSError):  # a disk that refuses makes the next start look like one after a crash
@@ -191,8 +235,10 @@ class Daemon:
             if source:
                 self.health[source].broke(redact(chain(error)))
 
+        most = self.config.sources[source].retry_most if source else 60.0
+        options = {"on_error": failed, "most": most}
         thread = threading.Thread(
-            target=supervise, args=(name, run, stop, self.clock), kwargs={"on_error": failed}, name=name, daemon=True
+            target=supervise, args=(name, run, stop, self.clock), kwargs=options, name=name, daemon=True
         )
         thread.start()
         return thread
@@ -204,6 +250,7 @@ class Daemon:
             sample: Sample
             for sample in settings.read(source, self.clock, stop):
                 health.sample(self.clock.monotonic())
+                self._latest[source] = sample
                 self.mailboxes.put(sample)
                 if stop.is_set():
                     return False
@@ -248,24 +295,14 @@ class Daemon:
     def _stepped(self, step: Committed) -> None:
         source = step.pipeline.source
         self.health[source].faults = step.result.scene.picture
-        slots = step.pipeline.occupancy
-        if slots:
-            self._tell_occupancy(source, slots)
-
-    def _tell_occupancy(self, source: str, slots: dict[str, Any]) -> None:
-        """On change, and every minute, so that a consumer sees that it is alive."""
-        now = self.clock.monotonic()
-        before, at = self._occupancy.get(source, ({}, 0.0))
-        if slots == before and now - at < OCCUPANCY_EVERY_S:
-            return
-        self._occupancy[source] = (dict(slots), now)
-        counts = {state: sum(s == state for s in slots.values()) for state in ("free", "occupied", "unknown")}
-        document = {"slots": slots, "counts": counts, "ts": timestamp(self.clock.utc())}
-        self.publisher.retained.set(f"occupancy/{source}", document)
+        self._occupancy.tell(source, step.pipeline.occupancy)
 
     def _tick(self) -> Sequence[Event]:
         """Judge sources and models twice a second; what changed becomes system events and retained documents."""
         now, utc = self.clock.monotonic(), self.clock.utc()
+        self._errands.run()
+        self.remote.tend()
+        self._occupancy.tick()
         events: list[Event] = []
         for source, health in self.health.items():
             if health.judge(now, utc):
@@ -320,17 +357,7 @@ class Daemon:
 
     def birth(self) -> dict[str, Any]:
         """What this box is and has (the publisher adds session, version and depth)."""
-        config = self.config
-        models = {name: asdict(model.ref) for name, model in self.models.items()}
-        sources = {
-            name: {"type": config.kinds[f"sources.{name}"], "fps": s.fps, "model": s.model}
-            for name, s in config.sources.items()
-        }
-        rules = {
-            name: {"kind": config.kinds[f"rules.{name}"], "sources": list(watched(config, name))}
-            for name in config.rules
-        }
-        return {"models": models, "sources": sources, "rules": rules, "capabilities": {"commands": []}}
+        return birth(self.config, {name: model.ref for name, model in self.models.items()}, self._abilities)
 
     def report(self) -> dict[str, Any]:
         """The health document."""

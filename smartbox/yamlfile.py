@@ -36,9 +36,37 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
     count: int = 0
+    above: frozenset[str] = frozenset()
+    """Sections that were laid over those of the file."""
 
     def where(self, path: str) -> str:
+        if path.partition(".")[0] in self.above:
+            return "from the cloud"
         return where(self.path, self.lines, path)
+
+    def lay_over(self, sections: Mapping[str, Any]) -> None:
+        """Let plain values take the place of whole sections; the text `!secret name` is one."""
+        self.above = frozenset(sections)
+        self.values |= {name: self._resolved(value, name) for name, value in sections.items()}
+
+    def _resolved(self, value: Any, path: str) -> Any:
+        self.count += 1
+        if path.count(".") > MAX_DEPTH or self.count > MAX_VALUES:
+            self.problems.append(Problem(path, f"is nested more than {MAX_DEPTH} deep, or there are too many values"))
+            return None
+        if isinstance(value, dict):
+            return {key: self._resolved(inner, f"{path}.{key}") for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self._resolved(inner, f"{path}.{i}") for i, inner in enumerate(value)]
+        if not isinstance(value, str) or not value.startswith("!secret "):
+            return value
+        try:
+            text = find_secret(value.removeprefix("!secret ").strip(), self.path.parent)
+        except ConfigError as error:
+            self.problems.append(Problem(path, str(error)))
+            return None
+        self.secrets.add(text)
+        return text
 
 
 def where(file: Path, lines: Mapping[str, int], path: str) -> str:

@@ -8,12 +8,11 @@ import sys
 import threading
 from pathlib import Path
 
-from smartbox import anysource, journal
+from smartbox import anysource, configured, journal, reset
 from smartbox import config as configuration
-from smartbox.build import parts
+from smartbox.cloud.desired import Desired
 from smartbox.commands._args import UsageError
 from smartbox.daemon import Daemon
-from smartbox.errors import ConfigError
 from smartbox.notify import Notifier
 
 EXAMPLE = "smartbox run -c /etc/smartbox/smartbox.yaml"
@@ -31,13 +30,17 @@ def main(args: argparse.Namespace) -> int:
     if (args.config is None) == (args.source is None):
         raise UsageError("give either -c FILE or --source URL")
     journal.setup(logging.DEBUG if args.verbose else logging.INFO)
-    config = anysource.load(args.source) if args.source else configuration.load(args.config)
+    if args.config:
+        reset.carry_out(configuration.load(args.config).box.state_dir)
+        config, desired = configured.load(args.config)
+    else:
+        config, desired = anysource.load(args.source), None
     notifier = Notifier()
-    daemon = Daemon(config, notifier=notifier)
     stop, again = threading.Event(), threading.Event()
+    daemon = Daemon(config, notifier=notifier, restart=lambda: _restart(notifier, again, stop), desired=desired)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    signal.signal(signal.SIGHUP, lambda *_: _reload(args.config, notifier, again, stop))
+    signal.signal(signal.SIGHUP, lambda *_: _reload(args.config, desired, notifier, again, stop))
     _announce(config)
     daemon.run(stop)
     if again.is_set():
@@ -45,15 +48,18 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _reload(path: Path | None, notifier: Notifier, again: threading.Event, stop: threading.Event) -> None:
+def _reload(
+    path: Path | None, desired: Desired | None, notifier: Notifier, again: threading.Event, stop: threading.Event
+) -> None:
     """SIGHUP: a good configuration restarts the box in place, open episodes go on; a bad one changes nothing."""
-    try:
-        if path is not None:
-            parts(configuration.load(path))
-    except ConfigError as error:
-        for problem in error.problems:
-            log.error("reload refused, the old configuration stays: %s", problem)
-        return
+    problems = configured.check(path, configured.in_force(desired)) if path else ()
+    for key, message in problems:
+        log.error("reload refused, the old configuration stays: %s", f"{key}: {message}" if key else message)
+    if not problems:
+        _restart(notifier, again, stop)
+
+
+def _restart(notifier: Notifier, again: threading.Event, stop: threading.Event) -> None:
     log.info("reload: restarting in place")
     notifier.reloading()
     again.set()

@@ -1,0 +1,234 @@
+"""What a box does for each command that it takes."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from smartbox import configured, reset
+from smartbox.clock import Clock
+from smartbox.cloud.command import Command, CommandError
+from smartbox.cloud.commands import Handler, Restart
+from smartbox.cloud.desired import Desired
+from smartbox.cloud.linkkey import LinkKey
+from smartbox.cloud.media import Uploader
+from smartbox.cloudevent import dump, timestamp
+from smartbox.config import Config
+from smartbox.errands import Errands
+from smartbox.evidence import EvidenceStore
+from smartbox.letters import Letter
+from smartbox.notices import RULE
+from smartbox.outbox import Outbox
+from smartbox.overlay import Overlay
+from smartbox.pipeline import Pipeline
+from smartbox.publisher import Publisher
+from smartbox.settings import parse_duration
+from smartbox.types import Event, Evidence, Frame, Sample
+
+_FRESH = 10.0  # s; an older picture is no picture of now
+_LONGEST_SILENCE = 7 * 86400.0
+_KEY_WAIT = 120.0  # s for the broker to decide about a new certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """One handler per command. latest: the last sample of each source; progress: how far a command is."""
+
+    config: Config
+    clock: Clock
+    new_id: Callable[[], str]
+    outbox: Outbox
+    evidence: EvidenceStore
+    publisher: Publisher
+    pipelines: Mapping[str, Pipeline]
+    latest: Mapping[str, Sample]
+    errands: Errands
+    key: LinkKey
+    desired: Desired | None
+    progress: Callable[[Command, Mapping[str, Any]], None]
+    restart: Callable[[], None]
+    stop: threading.Event
+
+    def handlers(self) -> dict[str, Handler]:
+        """By command; what is missing here is refused as unsupported."""
+        return {
+            "snapshot": self.snapshot,
+            "clip": self.clip,
+            "test-alarm": self.test_alarm,
+            "silence": self.silence,
+            "resync": self.resync,
+            "reload": self.reload,
+            "restart": self.restart_box,
+            "upload": self.upload,
+            "rotate-key": self.rotate_key,
+            "model-update": self.model_update,
+            "factory-reset": self.factory_reset,
+        }
+
+    def snapshot(self, command: Command) -> Mapping[str, Any]:
+        """{source}: what it sees now, kept as evidence, announced on `media/…`, and small on `picture/…`."""
+        args = _args(command, "source")
+        source = self._source(args)
+        event_id = self.new_id()
+        reference, thumbnail = self._picture(source, event_id, "snapshot")
+        if self.config.evidence.thumbnail:
+            self._post(f"picture/{event_id}", thumbnail, "image/jpeg")
+        about = {"event": event_id, "source": source, **_about(reference)}
+        self._post(f"media/{event_id}", dump(about), "application/json")
+        return about
+
+    def clip(self, command: Command) -> Mapping[str, Any]:
+        raise CommandError(f"{command.name}: this release keeps no recording that a clip could be cut from")
+
+    def test_alarm(self, command: Command) -> Mapping[str, Any]:
+        """{source, note}: an alarm of kind `test` that goes the way of every other, with a picture if there is one."""
+        args = _args(command, "source", "note")
+        source = self._source(args) if "source" in args or len(self.config.sources) == 1 else ""
+        note = args.get("note", "")
+        if not isinstance(note, str) or len(note) > 200:
+            raise CommandError("args.note: must be text of at most 200 characters")
+        utc, event_id = self.clock.utc(), self.new_id()
+        files: tuple[Evidence, ...] = ()
+        thumbnail = None
+        detail: dict[str, Any] = {"test": True, "command": command.id, "note": note}
+        if source:
+            try:
+                reference, thumbnail = self._picture(source, event_id, "test")
+                files = (reference,)
+            except CommandError as error:
+                detail["picture"] = str(error)
+        event = Event(
+            id=event_id,
+            cls="alarm",
+            kind="test",
+            phase="begin",
+            time_utc=utc,
+            monotonic=self.clock.monotonic(),
+            severity="info",
+            rule=RULE,
+            camera=source or "box",
+            zone=None,
+            episode=event_id,
+            started_utc=utc,
+            dwell_s=0.0,
+            ended_utc=utc,
+            detail=detail,
+        )
+        put = self.outbox.put(event, files, thumbnail if self.config.evidence.thumbnail else None)
+        return {"event": put.id, "seq": put.seq}
+
+    def silence(self, command: Command) -> Mapping[str, Any]:
+        """{rule, for, source}: no begin and no update of that rule for so long; `0s` ends a silence."""
+        args = _args(command, "rule", "for", "source")
+        rule = args.get("rule")
+        if not isinstance(rule, str) or rule not in self.config.rules:
+            raise CommandError(f"args.rule: {_short(rule)} is none; known are {', '.join(self.config.rules) or 'none'}")
+        try:
+            seconds = parse_duration(args.get("for"))
+        except ValueError as error:
+            raise CommandError(f"args.for: {_short(args.get('for'))}: {error}") from error
+        if not 0 <= seconds <= _LONGEST_SILENCE:
+            raise CommandError("args.for: must be 0s to 7d")
+        wanted = [self._source(args)] if "source" in args else list(self.pipelines)
+        until = self.clock.monotonic() + seconds
+        silenced = self.errands.ask(lambda: [s for s in wanted if self.pipelines[s].silence(rule, until)], "silence")
+        if not silenced:
+            raise CommandError(f"args.source: rule {rule!r} does not watch {_short(args.get('source'))}")
+        return {"rule": rule, "sources": silenced, "until": timestamp(self.clock.utc() + seconds)}
+
+    def resync(self, command: Command) -> Mapping[str, Any]:
+        """{}: everything that is retained, and the health, once more."""
+        _args(command)
+        self.publisher.resync()
+        return {}
+
+    def reload(self, command: Command) -> Restart:
+        """{}: read the configuration file again; a bad one changes nothing."""
+        _args(command)
+        problems = configured.check(self.config.path, configured.in_force(self.desired))
+        if problems:
+            errors = [{"path": path, "message": text[:300]} for path, text in problems[:20]]
+            raise CommandError("the configuration is bad, the old one stays", {"errors": errors})
+        return Restart(self.restart)
+
+    def restart_box(self, command: Command) -> Restart:
+        """{}: stop in order and begin anew; open episodes go on."""
+        _args(command)
+        return Restart(self.restart)
+
+    def upload(self, command: Command) -> Mapping[str, Any]:
+        """A file of the evidence to presigned URLs; see `UploadRequest`."""
+        cloud = self.config.cloud
+        uploader = Uploader(self.evidence.directory, cloud.upload_hosts, self.clock, cloud.upload_ca)
+        deadline = self.clock.monotonic() + command.expires - self.clock.utc()
+        return uploader.upload(command.args, deadline, self.stop, lambda detail: self.progress(command, detail))
+
+    def rotate_key(self, command: Command) -> Mapping[str, Any]:
+        """{}: a new key and a request for its certificate; {certificate}: use it."""
+        args = _args(command, "certificate")
+        if not self.config.mqtt.tls:
+            raise CommandError("mqtt.url: the connection is not encrypted, so there is no certificate to renew")
+        if "certificate" not in args:
+            return {"request": self.key.request(self.config.mqtt)}
+        if not isinstance(args["certificate"], str):
+            raise CommandError("args.certificate: must be PEM text")
+        until = self.key.install(args["certificate"], self.clock.utc())
+        self.publisher.reconnect()
+        if not self.key.decided.wait(_KEY_WAIT):
+            raise CommandError("the broker was not reached with either certificate yet; the box keeps trying both")
+        if self.key.refusal:
+            raise CommandError(self.key.refusal)
+        return {"valid_until": timestamp(until.timestamp())}
+
+    def model_update(self, command: Command) -> Mapping[str, Any]:
+        raise CommandError(f"{command.name}: this release takes no models from above; use `smartbox models install`")
+
+    def factory_reset(self, command: Command) -> Restart:
+        """{box}: forget events, pictures, and what came from above; its own name guards against a mistake."""
+        args = _args(command, "box")
+        name = f"{self.config.box.site}/{self.config.box.id}"
+        if args.get("box") != name:
+            raise CommandError(f"args.box: must be {name!r}, the box that is to forget everything")
+        reset.request(self.config.box.state_dir)
+        return Restart(self.restart)
+
+    # -- what several need --
+
+    def _source(self, args: Mapping[str, Any]) -> str:
+        known = list(self.config.sources)
+        source = args.get("source", known[0] if len(known) == 1 else None)
+        if source not in known:
+            raise CommandError(f"args.source: {_short(source)} is none; known are {', '.join(known) or 'none'}")
+        return str(source)
+
+    def _picture(self, source: str, event_id: str, why: str) -> tuple[Evidence, bytes]:
+        """What the source sees now, kept. The thread that judges also converts pictures; it must not be done twice."""
+        sample = self.latest.get(source)
+        if not isinstance(sample, Frame):
+            raise CommandError(f"source {source!r} has delivered no picture")
+        age = self.clock.monotonic() - sample.time
+        if age > _FRESH:
+            raise CommandError(f"source {source!r} has delivered nothing for {age:.0f} s")
+        image = self.errands.ask(lambda: sample.image, "picture")
+        return self.evidence.save_picture(image, Overlay([], [], "", f"{why} · {source}"), event_id, sample.utc)
+
+    def _post(self, topic: str, payload: bytes, content_type: str) -> None:
+        self.publisher.letters.post(Letter(topic, payload, content_type=content_type))
+
+
+def _about(reference: Evidence) -> dict[str, Any]:
+    return {"kind": reference.kind, "name": reference.name, "sha256": reference.sha256, "bytes": reference.bytes}
+
+
+def _args(command: Command, *known: str) -> Mapping[str, Any]:
+    """The arguments; CommandError for one that this command does not have."""
+    for name in command.args:
+        if name not in known:
+            right = f"known are {', '.join(known)}" if known else "this command takes none"
+            raise CommandError(f"args: {_short(name)} is unknown; {right}")
+    return command.args
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
