@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from smartbox import decoders
 from smartbox.bundle import Bundle
+from smartbox.closeup import LABELS, Closeup, Kind
 from smartbox.config import Config
 from smartbox.episodes import RuleRunner
 from smartbox.errors import ConfigError, Problem
@@ -71,11 +73,18 @@ def parts(
             problems += [Problem(f"models.{name}.bundle", str(problem)) for problem in error.problems]
         else:
             refused |= {name: "; ".join(reasons)} if reasons else {}
-    problems += _rule_problems(config, bundles)
+    problems += _rule_problems(config, bundles) + _closeup_problems(config, bundles)
     if problems:
         raise config.refusal(problems)
     pipelines = {
-        source: Pipeline(source, settings, _head(settings.model, bundles), runners(config, source, ids), synchronised)
+        source: Pipeline(
+            source,
+            settings,
+            _head(settings.model, bundles),
+            runners(config, source, ids),
+            synchronised,
+            [_looking(wanted, bundles[wanted.model]) for wanted in closeups(config, source)],
+        )
         for source, settings in config.sources.items()
     }
     return Parts(config, bundles, pipelines, refused)
@@ -97,6 +106,59 @@ def _head(model: str | None, bundles: Mapping[str, Bundle]) -> Head | None:
         return None
     manifest = bundles[model].manifest
     return Head(model, manifest, decoders.build(manifest))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What rules want a classifier to be shown of a source."""
+
+    kind: Kind
+    model: str
+    zones: tuple[Zone, ...]
+
+
+def closeups(config: Config, source: str) -> list[Wanted]:
+    """What classifiers are shown of `source`; rules that ask the same of the same model share its answers."""
+    found: dict[tuple[Kind, str], dict[str, Zone]] = {}
+    for rule_id, rule in config.rules.items():
+        zones = watched(config, rule_id).get(source)
+        if zones and (asked := rule.closeup()):
+            found.setdefault(asked, {}).update({zone.id: zone for zone in zones})
+    return [Wanted(kind, model, tuple(zones.values())) for (kind, model), zones in found.items()]
+
+
+def _looking(wanted: Wanted, bundle: Bundle) -> tuple[Closeup, decoders.Decoder]:
+    manifest = bundle.manifest
+    return Closeup(wanted.kind, wanted.model, manifest.inputs[0], wanted.zones), decoders.build(manifest)
+
+
+def _closeup_problems(config: Config, bundles: Mapping[str, Bundle]) -> list[Problem]:
+    """Classifiers of rules that are no such thing, or that know other classes."""
+    problems = []
+    for rule_id, rule in config.rules.items():
+        asked = rule.closeup()
+        if asked is None or asked[1] not in bundles:
+            continue
+        (kind, model), path = asked, f"rules.{rule_id}.model"
+        manifest = bundles[model].manifest
+        if manifest.task != "classify":
+            text = f"{model!r} is a model to {manifest.task}; this needs one to classify {kind}"
+            problems.append(Problem(path, text))
+        elif lacking := [label for label in LABELS[kind] if label not in manifest.labels]:
+            have = listed(manifest.labels)
+            problems.append(Problem(path, f"{model!r} does not know {', '.join(lacking)}; it knows {have}"))
+    return problems
+
+
+def ears(source: Any) -> str | None:
+    """The model that listens to a source: `sound_model`, else its `model` where that is one for sound."""
+    name: str | None = source.sound_model or source.model
+    return name
+
+
+def _ears(model: str | None, bundles: Mapping[str, Bundle]) -> Head | None:
+    head = _head(model, bundles)
+    return head if head is not None and head.manifest.task == "sound" else None
 
 
 def watched(config: Config, rule_id: str) -> dict[str, tuple[Zone, ...]]:
@@ -127,9 +189,9 @@ def _rule_problems(config: Config, bundles: Mapping[str, Bundle]) -> list[Proble
         for source, zones in watched(config, rule_id).items():
             problems += [Problem(f"rules.{rule_id}", text) for text in rule.problems(zones)]
             model = config.sources[source].model
-            if model is None:
+            if model is None and (rule.closeup() or ("people", ""))[0] != "slots":
                 problems.append(Problem(f"sources.{source}.model", f"is missing; rule {rule_id!r} watches this source"))
-            elif model in bundles and (lacking := rule.missing_labels(bundles[model].labels)):
+            elif model is not None and model in bundles and (lacking := rule.missing_labels(bundles[model].labels)):
                 have = listed(bundles[model].labels)
                 text = f"model {model!r} of source {source!r} does not know {', '.join(lacking)}; it knows {have}"
                 problems.append(Problem(f"rules.{rule_id}", text))

@@ -323,6 +323,8 @@ class _Checker:
         for source in rule.cameras or ():
             if source not in written["sources"]:
                 self._wrong(f"{path}.cameras", unknown(source, written["sources"], "source"))
+        if (asked := rule.closeup()) and asked[1] not in written["models"]:
+            self._wrong(f"{path}.model", unknown(asked[1], written["models"], "model"))
         for i, zone_id in enumerate(rule.zones):
             if zone_id not in written["zones"]:
                 self._wrong(f"{path}.zones.{i}", unknown(zone_id, written["zones"], "zone"))

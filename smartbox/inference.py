@@ -96,23 +96,24 @@ class Inference:
             events = self._commit_step(result)
             self._on_step(Committed(result, pipeline, events))
 
-    def _ask(self, plans: Sequence[Plan]) -> list[list[Answer]]:
-        """Answers per plan; none for a plan whose model failed."""
-        answers: list[list[Answer]] = [[] for _ in plans]
+    def _ask(self, plans: Sequence[Plan]) -> list[list[Answer | None]]:
+        """Answers per plan, in the order of its requests; None where the model failed."""
+        answers: list[list[Answer | None]] = [[None] * len(plan.requests) for plan in plans]
+        every = [(i, j, request) for i, plan in enumerate(plans) for j, request in enumerate(plan.requests)]
         for name, model in self._models.items():
-            asked = [(i, request) for i, plan in enumerate(plans) for request in plan.requests if request.model == name]
+            asked = [(i, j, request) for i, j, request in every if request.model == name]
             if not asked:
                 continue
             began = self._clock.monotonic()
             try:
-                outputs = model.run([request.tensor for _, request in asked])
+                outputs = model.run([request.tensor for _, _, request in asked])
             except BackendError as error:
                 self._failed(name, error)
                 continue
             self.timings[name].add((self._clock.monotonic() - began) / len(asked))
             self.failing.pop(name, None)
-            for (i, _), output in zip(asked, outputs, strict=True):
-                answers[i].append(Answer(output, model.ref))
+            for (i, j, _), output in zip(asked, outputs, strict=True):
+                answers[i][j] = Answer(output, model.ref)
         return answers
 
     def _failed(self, name: str, error: BackendError) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from smartbox.closeup import Closeup, Looking
 from smartbox.decoders import Decoder
 from smartbox.episodes import RuleRunner
 from smartbox.geometry import Zone
@@ -54,6 +55,8 @@ class Request:
     model: str
     tensor: NDArray[Any]
     view: View
+    about: tuple[int, str] | None = None
+    """Of a crop: which of the source's closeups asks, and about which slot or track."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +105,7 @@ class Pipeline:
         head: Head | None,
         runners: Sequence[RuleRunner],
         synchronised: Callable[[], bool] = lambda: True,
+        closeups: Sequence[tuple[Closeup, Decoder]] = (),
     ) -> None:
         self.source = source
         self.runners = tuple(runners)
@@ -113,6 +117,10 @@ class Pipeline:
         self._gate = Gate(MotionSettings(min_interval=settings.min_interval)) if settings.gate else None
         self._check = PictureCheck()
         self._model: ModelRef | None = None
+        self._looking = [Looking(closeup) for closeup, _ in closeups]
+        self._decoders = [decoder for _, decoder in closeups]
+        self._close_refs: list[ModelRef | None] = [None for _ in closeups]
+        self._tracks: tuple[Track, ...] = ()
 
     def plan(self, sample: Sample) -> Plan:
         """What the models are to be asked about this sample; empty when nothing moves and none is due."""
@@ -120,22 +128,36 @@ class Pipeline:
             return Plan(sample, self._listen(sample))
         motion = self._meter.update(sample.time, sample.luma)
         faults = self._check.update(sample.time, sample.luma)
+        crops = self._crops(sample)
         if self._head is None or self._head.manifest.task == "sound":
-            return Plan(sample, (), motion, faults)
+            return Plan(sample, crops, motion, faults)
         if self._gate is not None and not self._gate.opens(sample.time, motion):
-            return Plan(sample, (), motion, faults)
+            return Plan(sample, crops, motion, faults)
         tensor, view = prepare(sample, self._head.manifest.inputs[0])
-        return Plan(sample, (Request(self._head.model, tensor, view),), motion, faults)
+        return Plan(sample, (Request(self._head.model, tensor, view), *crops), motion, faults)
+
+    def _crops(self, frame: Frame) -> tuple[Request, ...]:
+        """What the classifiers are to be shown of this frame."""
+        return tuple(
+            Request(look.closeup.model, tensor, WHOLE, (i, subject))
+            for i, look in enumerate(self._looking)
+            for subject, tensor in look.wanted(frame, self._tracks).items()
+        )
 
     def _listen(self, chunk: AudioChunk) -> tuple[Request, ...]:
         if self._head is None or self._head.manifest.task != "sound":
             return ()
         return (Request(self._head.model, chunk.samples, WHOLE),)
 
-    def step(self, plan: Plan, answers: Sequence[Answer]) -> StepResult:
-        """Decode, track and judge one sample. `answers` match `plan.requests`, or are empty when a model failed."""
+    def step(self, plan: Plan, answers: Sequence[Answer | None]) -> StepResult:
+        """Decode, track and judge one sample. `answers` match `plan.requests`, None where a model failed; or none."""
         sample, found = plan.sample, None
         for request, answer in zip(plan.requests, answers, strict=bool(answers)):
+            if answer is None:
+                continue
+            if request.about is not None:
+                self._take(request.about, sample.time, answer)
+                continue
             assert self._head is not None  # a request was made by it
             self._model = answer.model
             found = self._head.decoder.decode(answer.outputs, request.view)
@@ -149,12 +171,36 @@ class Pipeline:
                 self._gate.passed(sample.time)
         else:
             tracks = self._tracker.carry(sample.time)
+        self._tracks = tracks
         scene = self._scene(sample, tracks, inferred=found is not None, motion=plan.motion, picture=plan.faults)
-        return self._judge(scene, sample)
+        return self._judge(self._with_closeups(scene), sample)
 
-    def see(self, plan: Plan, answers: Sequence[Answer]) -> Detections | None:
+    def _with_closeups(self, scene: Scene) -> Scene:
+        """The scene with what classifiers said lately."""
+        if not self._looking:
+            return scene
+        slots, postures = {}, {}
+        for look in self._looking:
+            said = look.said(scene.time)
+            if look.closeup.kind == "slots":
+                slots.update(said)
+            else:
+                postures.update({int(track): scores for track, scores in said.items()})
+        return replace(scene, slots=slots, postures=postures)
+
+    def _take(self, about: tuple[int, str], time: float, answer: Answer) -> None:
+        which, subject = about
+        self._close_refs[which] = answer.model
+        said = self._decoders[which].decode(answer.outputs, WHOLE)
+        if isinstance(said, Sounds):  # scores per label, whatever they are of
+            scores = dict(zip(said.labels, map(float, said.score), strict=True))
+            self._looking[which].take(subject, time, scores)
+
+    def see(self, plan: Plan, answers: Sequence[Answer | None]) -> Detections | None:
         """What the model saw on one frame, without tracking or judging."""
         for request, answer in zip(plan.requests, answers, strict=bool(answers)):
+            if answer is None or request.about is not None:
+                continue
             assert self._head is not None  # a request was made by it
             found = self._head.decoder.decode(answer.outputs, request.view)
             return found if isinstance(found, Detections) else None
@@ -186,6 +232,11 @@ class Pipeline:
         return self._complete(out)
 
     @property
+    def closeups(self) -> tuple[Closeup, ...]:
+        """What classifiers are shown of this source."""
+        return tuple(look.closeup for look in self._looking)
+
+    @property
     def occupancy(self) -> dict[str, SlotState]:
         """State of every slot that a parking rule watches on this source."""
         return {slot: state for runner in self.runners for slot, state in (runner.occupancy or {}).items()}
@@ -213,7 +264,15 @@ class Pipeline:
 
     def _complete(self, events: Sequence[Event]) -> tuple[Event, ...]:
         synchronised = self._synchronised() if events else True
-        return tuple(replace(event, model=self._model, synchronised=synchronised) for event in events)
+        return tuple(replace(event, model=self._model_of(event), synchronised=synchronised) for event in events)
+
+    def _model_of(self, event: Event) -> ModelRef | None:
+        """Which model an event rests on: the classifier that its rule asks, else the source's own."""
+        wanted = next((r.rule.closeup() for r in self.runners if r.rule_id == event.rule), None)
+        for look, ref in zip(self._looking, self._close_refs, strict=True):
+            if wanted == (look.closeup.kind, look.closeup.model) and event.detail.get("basis") != "still":
+                return ref
+        return self._model
 
 
 def _group_of_label(manifest: Manifest) -> dict[str, str]:

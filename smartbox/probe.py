@@ -145,8 +145,8 @@ def _first(
 def _look(parts: Parts, opened: Mapping[str, Model], frame: Frame) -> Look:
     pipeline = parts.pipelines[frame.source]
     plan = pipeline.plan(frame)
-    answers = []
+    answers: list[Answer | None] = []
     for request in plan.requests:
-        if (model := opened.get(request.model)) is not None:
-            answers.append(Answer(model.run([request.tensor])[0], model.ref))
+        model = opened.get(request.model)
+        answers.append(Answer(model.run([request.tensor])[0], model.ref) if model else None)
     return Look(frame, pipeline.see(plan, answers) or Detections.empty())

@@ -138,6 +138,10 @@ class RuleSettings(Settings, ABC):
         """Of an instant rule: whether a point is far enough from every line to say on which side it is."""
         return True
 
+    def closeup(self) -> tuple[Literal["slots", "people"], str] | None:
+        """What a classifier is to be shown for it, and which of `models:` that is."""
+        return None
+
     def blind(self, scene: Scene) -> bool:
         """Whether nothing can be said from this scene: it counts as if no frame had come."""
         return False

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,7 @@ from smartbox.settings import Duration
 from smartbox.types import Box, Match, Point, Scene, Severity
 
 LOT_CLEAR_S = 60.0
+OCCUPIED = "occupied"  # the label of a classifier of slots; its other one is `free`
 GROUND = 0.35  # height of a car's footprint's centre in its box, from below: between a flat view and one from above
 
 
@@ -38,13 +39,18 @@ class Slot:
 
 
 class Plugin(RuleSettings):
-    """A slot changes its state after `hold`; by the boxes of vehicles that stand, one slot for each."""
+    """A slot changes its state after `hold`; by a classifier of slots, else by the boxes of vehicles that stand."""
 
     zone_kind: ClassVar[ZoneKind | None] = "slots"
+    every_frame: ClassVar[bool] = True
     unused: ClassVar[tuple[str, ...]] = ("anchor", "min_overlap")
 
+    model: str | None = None
+    """A classifier of slots among `models:`, such as `muffnet-slot`. Without one, boxes of vehicles decide."""
+    occupied_score: float = Field(0.6, ge=0.5, lt=1)
+    """With `model`: the score from which a free slot is taken. A taken one is free again below 1 minus this."""
     min_cover: float = Field(0.5, gt=0, le=1)
-    """Share of a slot's area that a vehicle's box must cover to stand in it."""
+    """Without `model`: share of a slot's area that a vehicle's box must cover to stand in it."""
     hold: Duration = Field(10.0, ge=0.5, le=600)
     """Seconds for which a slot must look otherwise before its state changes."""
     full_ratio: float = Field(0.95, gt=0, le=1)
@@ -57,6 +63,10 @@ class Plugin(RuleSettings):
 
     @model_validator(mode="after")
     def _ratios(self) -> "Plugin":
+        if self.model is None and "occupied_score" in self.model_fields_set:
+            raise ValueError("occupied_score needs a classifier of slots; name one with `model:`, or leave it out")
+        if self.model is not None and "min_cover" in self.model_fields_set:
+            raise ValueError("min_cover does nothing with `model`, which looks at the slots itself; leave it out")
         if self.free_ratio > self.full_ratio:
             raise ValueError(f"free_ratio {self.free_ratio:g} must not be above full_ratio {self.full_ratio:g}")
         return self
@@ -64,6 +74,20 @@ class Plugin(RuleSettings):
     def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
         """Per occupied slot `slot:…`, and `lot` by the slots whose state is settled (active)."""
         slots = [Slot.of(name, zone.id, polygon) for zone in zones for name, polygon in zone.slots.items()]
+        found = self._judged(scene, slots, active) if self.model else self._covered(scene, slots)
+        return [*found, *self._lot(zones, len(slots), active)]
+
+    def _judged(self, scene: Scene, slots: Sequence[Slot], active: frozenset[str]) -> list[Match]:
+        """The slots that the classifier takes for occupied; between the two lines nothing changes."""
+        found = []
+        for slot in slots:
+            subject, score = f"slot:{slot.name}", scene.slots.get(slot.name, {}).get(OCCUPIED, 0.0)
+            if score >= (1 - self.occupied_score if subject in active else self.occupied_score):
+                found.append(Match(subject, "vehicle", score, slot.extent, slot.zone, {"event": "overstay"}))
+        return found
+
+    def _covered(self, scene: Scene, slots: Sequence[Slot]) -> list[Match]:
+        """The slots that standing vehicles' boxes cover."""
         found: dict[str, Match] = {}
         for track in self._eligible(scene, ["vehicle"]):
             slot = self._slot_of(track.xyxy, slots) if stands(track, scene.time) else None
@@ -71,7 +95,14 @@ class Plugin(RuleSettings):
                 subject = f"slot:{slot.name}"
                 detail = {"event": "overstay"}
                 found[slot.name] = Match(subject, track.label, track.score, track.xyxy, slot.zone, detail)
-        return [*found.values(), *self._lot(zones, len(slots), active)]
+        return list(found.values())
+
+    def blind(self, scene: Scene) -> bool:
+        """With a classifier: it has said nothing for long, or the picture is too dark to tell."""
+        return self.model is not None and (not scene.slots or "dark" in scene.picture)
+
+    def closeup(self) -> tuple[Literal["slots", "people"], str] | None:
+        return ("slots", self.model) if self.model else None
 
     def _slot_of(self, box: Box, slots: Sequence[Slot]) -> Slot | None:
         """The slot that a vehicle stands in: of those that its box covers, the one nearest to its ground point."""
@@ -103,4 +134,4 @@ class Plugin(RuleSettings):
         return [f"slot {name!r} is in two zones of this rule; give each slot a name of its own" for name in twice]
 
     def needs_labels(self) -> tuple[str, ...]:
-        return ("vehicle",)
+        return () if self.model else ("vehicle",)

@@ -72,6 +72,8 @@ class Script:
     motion: float | Callable[[float], float] | None = None  # the same rate everywhere
     faults: Mapping[tuple[float, float], Fault] = field(default_factory=dict)
     sounds: Callable[[float], Mapping[str, float]] | None = None
+    postures: Callable[[float], Mapping[int, Mapping[str, float]]] | None = None
+    slots: Callable[[float], Mapping[str, Mapping[str, float]]] | None = None
     infer_every: int = 1
     offset: float = 0.0
     jumps: Mapping[float, float] = field(default_factory=dict)  # time -> s by which the wall clock is set
@@ -100,6 +102,8 @@ class Script:
                 inferred=inferred,
                 motion=self._motion(time),
                 picture=frozenset(fault for (a, b), fault in self.faults.items() if a <= time < b),
+                postures=self.postures(time) if self.postures else {},
+                slots=self.slots(time) if self.slots else {},
             )
 
     def _track(

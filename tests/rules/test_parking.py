@@ -1,12 +1,14 @@
 """parking: which car stands in which slot, states with hysteresis, a full lot, overstaying."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from smartbox.geometry import Zone
 from smartbox.types import Box, Event, Scene, Track
-from tests.rules.script import Script, Thing, path, play, runner, told
+from tests.rules.script import LOT, Script, Thing, path, play, runner, told
 
 DOOR: Box = (0.8, 0.1, 0.95, 0.2)
 LORRY: Box = (0.05, 0.4, 0.6, 0.75)
@@ -155,3 +157,86 @@ def test_which_slot_a_box_stands_in(zone: Zone, box: Box, slot: str | None) -> N
 def test_a_slot_named_twice_is_told() -> None:
     twin = Zone("other", "east", slots=LOW.slots)
     assert "'front'" in runner("parking").rule.problems([LOW, twin])[1]
+
+
+Scores = dict[str, dict[str, float]]
+
+
+def looks(*taken: tuple[str, float, float, float]) -> Callable[[float], Scores]:
+    """What a classifier says: (slot, from, until, score of occupied); free at 0.1 else."""
+
+    def at(time: float) -> Scores:
+        scores = dict.fromkeys(LOT.slots, 0.1)
+        scores |= {slot: score for slot, start, end, score in taken if start <= time < end}
+        return {slot: {"free": 1 - score, "occupied": score} for slot, score in scores.items()}
+
+    return at
+
+
+def judged(slots: Callable[[float], Scores], until: float = 300, **more: Any) -> Script:
+    return Script(until=until, slots=slots, **more)
+
+
+def test_a_classifier_of_slots_decides_without_any_box() -> None:
+    run = runner("parking", model="slots")
+    states: dict[float, Mapping[str, str] | None] = {}
+    for scene in judged(looks(("P1", 10, 60, 0.95)), 80).scenes():
+        run.step(scene)
+        states[round(scene.time, 1)] = run.occupancy
+    free = dict.fromkeys(LOT.slots, "free")
+    assert states[9.8] == dict.fromkeys(LOT.slots, "unknown")
+    assert states[19.8] == free
+    assert states[20.0] == free | {"P1": "occupied"} == states[69.8]
+    assert states[70.0] == free
+
+
+def test_boxes_say_nothing_beside_a_classifier() -> None:
+    run = runner("parking", model="slots")
+    play(run, judged(looks(), 60, things=cars(0, 1, 2, 3)))
+    assert set((run.occupancy or {}).values()) == {"free"}
+
+
+def test_between_the_two_scores_nothing_changes() -> None:
+    run = runner("parking", model="slots", overstay=60)
+    wavering = looks(("P0", 10, 40, 0.9), ("P0", 40, 250, 0.45), ("P2", 0, 300, 0.55))
+    events = play(run, judged(wavering, 300))
+    assert told(events) == [("begin", 70.0), ("cleared", 260.0)]
+    assert events[0].objects[0].subject == "slot:P0"
+
+
+def test_a_full_lot_by_classifier() -> None:
+    taken = [(f"P{i}", 10.0, 300.0, 0.9) for i in range(3)]
+    events = play(runner("parking", model="slots"), judged(looks(*taken, ("P3", 50, 120, 0.9))))
+    assert by_subject(events, "lot") == [("begin", 60.2), ("cleared", 190.2)]
+
+
+@pytest.mark.parametrize("fps", [1.0, 5.0, 25.0])
+def test_somebody_who_walks_through_a_slot_takes_it_for_no_moment(fps: float) -> None:
+    walks = [("P1", t, t + 4, 0.9) for t in range(10, 280, 20)]
+    run = runner("parking", fps, model="slots", overstay=20)
+    assert play(run, judged(looks(*walks), fps=fps)) == []
+    assert set((run.occupancy or {}).values()) == {"free"}
+
+
+def test_a_model_that_fails_makes_states_unknown_not_free() -> None:
+    def fails(time: float) -> Scores:
+        return looks(("P1", 0, 300, 0.9))(time) if time < 60 else {}
+
+    run = runner("parking", model="slots", overstay=30)
+    events = play(run, judged(fails, 150))
+    assert told(events) == [("begin", 30.0), ("source_lost", 120.0)]
+    assert set((run.occupancy or {}).values()) == {"unknown"}
+
+
+def test_a_dark_picture_frees_no_slot() -> None:
+    run = runner("parking", model="slots")
+    night = judged(looks(("P1", 0, 50, 0.9)), 75, faults={(50, 75): "dark"})
+    play(run, night)
+    assert (run.occupancy or {})["P1"] == "occupied"
+
+
+def test_settings_that_do_nothing_are_refused() -> None:
+    with pytest.raises(ValidationError, match="needs a classifier of slots"):
+        runner("parking", occupied_score=0.7)
+    with pytest.raises(ValidationError, match="does nothing with `model`"):
+        runner("parking", model="slots", min_cover=0.5)

@@ -101,7 +101,7 @@ def test_settings_that_would_do_nothing_are_refused() -> None:
     refused("sound", "min_score does nothing", min_score=0.5)
     refused("line_crossing", "window does nothing", window=5)
     refused("fire_lane", "object", object="120s")
-    refused("sleep", "posture_score", posture_score=0.6)
+    refused("sleep", "needs a posture model", posture_score=0.6)
     refused("sleep", "needs a posture model", still_only=False)
 
 
