@@ -6,8 +6,10 @@ from typing import Any
 from smartbox import cloudevent
 from smartbox.outbox import Outbox
 from smartbox.retained import Retained
+from smartbox.types import Event
 
 Pair = tuple[str, str]
+_MOST = 200  # episodes in one document, the newest: beyond that it would outgrow what brokers take
 
 
 class Active:
@@ -27,10 +29,11 @@ class Active:
         if version == self._version and not anew:
             return
         self._version = version
-        found: dict[Pair, list[Any]] = {}
+        found: dict[Pair, list[Event]] = {}
         for event in self._outbox.open_episodes():
-            found.setdefault((event.rule, event.camera), []).append(cloudevent.summary(event))
+            found.setdefault((event.rule, event.camera), []).append(event)
         for pair in self._pairs | self._outbox.pairs():
-            if pair not in self._told or found.get(pair, []) != self._told[pair]:
-                self._told[pair] = found.get(pair, [])
-                self._retained.set(f"active/{pair[0]}/{pair[1]}", self._told[pair] or None)
+            episodes = [cloudevent.summary(event) for event in found.get(pair, [])[-_MOST:]]
+            if pair not in self._told or episodes != self._told[pair]:
+                self._told[pair] = episodes
+                self._retained.set(f"active/{pair[0]}/{pair[1]}", episodes or None)

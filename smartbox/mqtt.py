@@ -235,6 +235,10 @@ class Mqtt:
             self._outstanding.add(info.mid)
         return info.mid
 
+    def fits(self, topic: str, payload: bytes) -> bool:
+        """Whether the broker takes a message of this size; it hangs up on a larger one."""
+        return not self.maximum_packet or len(payload) + len(topic) + 100 <= self.maximum_packet
+
     def poll(self, seconds: float, wake: socket.socket | None = None) -> None:
         """Wait for the network or `wake`, at most `seconds`, and deal with what came. LinkError when it is gone."""
         client = self._live

@@ -274,6 +274,11 @@ class Publisher:
             if topic in self._refused:
                 continue
             payload = b"" if document is None else _dump(document)
+            if not link.fits(self._topic(topic), payload):
+                self._failed += 1
+                log.warning("%s: %d bytes are more than the broker takes", topic, len(payload))
+                self._refused[topic] = self._clock.monotonic() + _REFUSED_AGAIN
+                continue
             mid = link.publish(self._topic(topic), payload, retain=True, content_type="application/json")
             self._in_flight[mid] = Flying(self._clock.monotonic(), topic)
 
@@ -289,7 +294,7 @@ class Publisher:
 
     def _send(self, link: Mqtt, message: Message) -> None:
         topic = self._topic(message.topic)
-        if link.maximum_packet and len(message.payload) + len(topic) + 100 > link.maximum_packet:
+        if not link.fits(topic, message.payload):
             self._outbox.fail(message.n, f"larger than the broker's {link.maximum_packet} bytes")
             return
         mid = link.publish(topic, message.payload, content_type=message.content_type)

@@ -9,6 +9,7 @@ import pytest
 
 from smartbox.clock import SystemClock
 from smartbox.cloudevent import from_json
+from smartbox.outbox import Entry
 from smartbox.publisher import Pace
 from tests.link.events import Events
 from tests.link.sender import QUICK, Sender
@@ -146,3 +147,30 @@ def test_the_same_client_id_twice_is_said_once(
     wait_for(lambda: first.publisher.status.connected, "the first")
     send(mosquitto.url, name="other", client_id="same").start()
     wait_for(lambda: consumer.on("event/system/client_id_conflict"), "the event")
+
+
+def test_a_document_that_is_too_large_for_the_broker_does_not_cut_the_rest_off(
+    send: Send, brokers: Callable[..., Mosquitto], events: Events
+) -> None:
+    broker = brokers("allow_anonymous true\nmax_packet_size 20000")
+    consumer = Consumer(broker.port)
+    sender = send(broker.url)
+    sender.publisher.retained.set("occupancy/east", {"free": "x" * 30_000})
+    sender.publisher.retained.set("source/east", {"state": "online"})
+    sender.start()
+    sent = sender.outbox.put(events.begin()).id
+    wait_for(lambda: sent in {from_json(m.payload).id for m in consumer.on("event/")}, "the event")
+    wait_for(lambda: sender.publisher.status.failed and consumer.on("source/east"), "the rest")
+    assert not consumer.on("occupancy/") and sender.publisher.status.session == 1
+    consumer.close()
+
+
+def test_thousands_of_open_episodes_are_not_all_listed(
+    mosquitto: Mosquitto, consumer: Consumer, send: Send, events: Events
+) -> None:
+    sender = send(mosquitto.url)
+    newest = sender.outbox.put_all([Entry(events.begin()) for _ in range(2000)])[-1].id
+    sender.start()
+    wait_for(lambda: consumer.on("active/") and last(consumer, "active/"), "the list")
+    assert len(consumer.on("active/")[-1].payload) < 100_000
+    assert last(consumer, "active/")[-1]["episode"] == newest
