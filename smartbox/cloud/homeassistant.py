@@ -12,7 +12,7 @@ _OPEN = "{{ 'ON' if value else 'OFF' }}"
 _EPISODES = "{{ {'episodes': value_json} | to_json if value else '{}' }}"
 _AVAILABLE = "{{ 'offline' if value_json.state in ['lost', 'stopped'] else 'online' }}"
 _ONLINE = "{{ 'ON' if value_json.state in ['online', 'degraded'] else 'OFF' }}"
-_ALARM = "{{ {'event_type': value_json.data.phase, 'rule': value_json.data.rule.id, 'kind': value_json.data.rule.kind, "
+_ALARM = "{{ {'event_type': value_json.data.phase, 'rule': (value_json.data.rule or {}).get('id'), "
 _ALARM += "'camera': value_json.data.camera, 'severity': value_json.data.severity} | to_json }}"
 
 

@@ -64,7 +64,7 @@ class Box:
             self._thread = None
 
     def connected(self) -> None:
-        wait_for(lambda: self.daemon and self.daemon.publisher.status.connected, "the box connected")
+        wait_for(lambda: self.daemon and self.daemon.publisher._connected, "the box connected")
 
 
 class Cloud(Consumer):

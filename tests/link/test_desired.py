@@ -271,9 +271,8 @@ def test_secrets_are_named_from_above_and_lie_on_the_box(
 
 def test_a_configuration_that_does_not_fit_any_more_is_left_out(boxes: Boxes, cloud: Cloud, signer: Signer) -> None:
     """The file beside it changed: the box starts with the file's, and says so."""
-    box = boxes(
-        "zones: {yard: {source: gate, polygon: [[0, 0], [1, 0], [1, 1]]}}\nsources: {gate: {type: simulator, scene: gate}}"
-    )
+    zones = "zones: {yard: {source: gate, polygon: [[0, 0], [1, 0], [1, 1]]}}"
+    box = boxes(f"{zones}\nsources: {{gate: {{type: simulator, scene: gate}}}}")
     rule = {"yard": {"type": "tamper", "cameras": ["gate"]}}
     cloud.publish("desired", signer.document(1, {"rules": rule}), retain=True)
     reported(cloud, 1, "applied")
