@@ -12,7 +12,7 @@ TEST_PACKAGES := mosquitto mosquitto-clients ffmpeg libfaketime strace \
 	python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad chromium chromium-driver
 
-.PHONY: help run test lint bench test-demo faults test-systemd test-arm install uninstall clean
+.PHONY: help run dashboard test lint bench test-demo test-dashboard faults test-systemd test-arm install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,6 +20,11 @@ help: ## this list
 
 run: $(VENV)/run.stamp ## the demo; SOURCE=rtsp://…, /dev/video0 or clip.mp4 for a real input, CONFIG=file for your own
 	$(if $(SOURCE),$(BIN)/smartbox run --source '$(SOURCE)',$(BIN)/smartbox run -c $(CONFIG))
+
+dashboard: $(VENV)/run.stamp ## the demo with its dashboard in your browser; BOXES=2, or BROKER=mqtts://… for your own boxes
+	command -v npm >/dev/null || scripts/debian-packages nodejs npm
+	$(if $(BROKER),,scripts/debian-packages mosquitto)
+	$(BIN)/python deploy/dashboards/demo
 
 test: $(VENV)/test.stamp ## the test suite, without the long ones below; ARGS=… goes to pytest
 	scripts/debian-packages $(TEST_PACKAGES)
@@ -38,6 +43,11 @@ bench: $(VENV)/test.stamp ## figures on this machine: backends, tracker, latency
 
 test-demo: $(VENV)/test.stamp ## the demo as it runs, and random simulated parks against their truth (minutes)
 	$(BIN)/python -m pytest tests/e2e/test_demo.py -m slow -s $(ARGS)
+
+test-dashboard: $(VENV)/test.stamp ## the dashboard in a browser, against the demo as it runs (minutes)
+	command -v npm >/dev/null || scripts/debian-packages nodejs npm
+	scripts/debian-packages $(TEST_PACKAGES)
+	$(BIN)/python -m pytest tests/dashboard -m slow -s $(ARGS)
 
 faults: $(VENV)/test.stamp ## every fault row with all its repetitions (an hour); writes docs/reliability.md
 	scripts/debian-packages $(TEST_PACKAGES)

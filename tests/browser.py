@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +15,23 @@ import pytest
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the protocol's name for a reference to an element
 KEYS = {"Enter": "\ue007", "Escape": "\ue00c", "Backspace": "\ue003", "Control": "\ue009", "Right": "\ue014"}
+
+_UNTIL = """
+const [wait, done] = arguments
+const look = () => { try { return %s } catch (error) { return null } }
+const end = value => {
+  observer.disconnect()
+  removeEventListener('load', again, true)
+  clearTimeout(timer)
+  done(value)
+}
+const again = () => { const found = look(); if (found) end(found) }
+const observer = new MutationObserver(again)
+addEventListener('load', again, true) // a picture that was decoded changes no element
+const timer = setTimeout(end, wait, null)
+observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true })
+again()
+"""
 
 
 class Browser:
@@ -36,9 +54,28 @@ class Browser:
     def open(self, path: Path) -> None:
         self._call("/url", {"url": path.resolve().as_uri()})
 
+    def visit(self, url: str) -> None:
+        self._call("/url", {"url": url})
+
+    def size(self, width: int, height: int) -> None:
+        """Of the page, in pixels; below what a window can be, as a phone shows it."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._call("/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
+
     def run(self, script: str, *args: Any) -> Any:
         """The value that `script` returns."""
         return self._call("/execute/sync", {"script": script, "args": list(args)})
+
+    def until(self, condition: str, what: str, deadline: float = 30.0) -> Any:
+        """The value of this expression once it is true; it looks again at each change of the document."""
+        end = time.monotonic() + deadline
+        while (left := end - time.monotonic()) > 0:
+            found = self._call("/execute/async", {"script": _UNTIL % condition, "args": [min(20.0, left) * 1000]})
+            if found:
+                return found
+        pytest.fail(
+            f"after {deadline:g} s still not: {what}; the page says:\n{self.run('return document.body.innerText')}"
+        )
 
     def point(self, *steps: tuple[str, float, float]) -> None:
         """Pointer steps at window pixels: `click`, `down`, `move` or `up`, x, y."""
