@@ -73,7 +73,28 @@ def plan(made: Parts) -> dict[str, Any]:
             for name, s in config.sources.items()
         },
         "rules": rules,
+        "closeups": _closeups(made),
     }
+
+
+def _closeups(made: Parts) -> list[dict[str, Any]]:
+    """What classifiers will be shown, and what that costs at most."""
+    found = []
+    for source, pipeline in made.pipelines.items():
+        for closeup in pipeline.closeups:
+            per_s = closeup.most / closeup.every
+            macs = made.bundles[closeup.model].manifest.cost.macs
+            found.append(
+                {
+                    "source": source,
+                    "model": closeup.model,
+                    "shows": closeup.kind,
+                    "at_most": closeup.most,
+                    "every_s": closeup.every,
+                    "mmacs_per_s": None if macs is None else round(macs * per_s / 1e6, 1),
+                }
+            )
+    return found
 
 
 def _model(bundle: Bundle) -> str:
@@ -148,6 +169,10 @@ def _text(document: dict[str, Any], found: list[probe.Found]) -> str:
         lines.append(f"  rule   {name}: {rule['kind']} on {places}")
     lines.append(f"  pictures: {planned['evidence']}")
     lines += [f"  WARNING {text}" for text in document["warnings"]]
+    for c in planned["closeups"]:
+        cost = "" if c["mmacs_per_s"] is None else f", {c['mmacs_per_s']:g} M MACs/s"
+        what = f"{c['at_most']} {c['shows']} every {c['every_s']:g} s"
+        lines.append(f"  crops  {c['source']}: {c['model']} is shown at most {what}{cost}")
     for item in found:
         lines.append(f"  {'FAILED' if item.error else 'ok    '} {item.what}: {item.error or item.detail}")
     lines.append(

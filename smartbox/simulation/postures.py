@@ -42,7 +42,7 @@ def _picture(rng: np.random.Generator, world: World, backdrop: Backdrop) -> tupl
     cast: list[tuple[str, Placed]] = []
     for x, y, heading in world.seats:
         if rng.random() < 0.8:
-            label, pose = ("head-down", asleep(rng)) if rng.random() < 0.5 else ("upright", awake(rng))
+            label, pose = ("head-down", asleep(rng)) if rng.random() < 0.6 else ("upright", awake(rng))
             cast.append((label, _person(rng, pose, x, y, heading)))
     for _ in range(int(rng.choice([0, 1, 2], p=[0.25, 0.45, 0.3]))):
         place = _free(rng, world)

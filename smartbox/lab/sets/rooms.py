@@ -13,7 +13,7 @@ from smartbox.lab.sets._people import UNSURE, People, Person
 from smartbox.simulation.postures import rooms
 
 HELD_OUT = 500_000  # added to the seed
-CLEAR, DIM = 0.6, 0.3  # share that can be seen, from which on a posture is plain, and below which it is not
+CLEAR, DIM = 0.42, 0.2  # share that can be seen (a desk hides legs), from which a posture is plain, and below which not
 
 
 class Plugin(People):
