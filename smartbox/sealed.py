@@ -177,10 +177,12 @@ class SealedFile:
     def _what_happened(self, number: int, stored: bytes) -> str:
         """Why a chunk does not fit where it stands: for people, the answer to all of it is no."""
         where = f"part {number + 1} of {self._count}"
-        if self._cipher.fits(number, stored, last=number != self._count - 1):
-            return f"is cut off after {where}" if number == self._count - 1 else f"goes on after its end, {where}"
+        if number == self._count - 1 and self._cipher.fits(number, stored, last=False):
+            return f"is cut off after {where}"
         for other in range(min(self._count, _MAX_GUESSES)):
-            if self._cipher.fits(other, stored, last=False) or self._cipher.fits(other, stored, last=True):
+            if self._cipher.fits(other, self._stored(other), last=True) and other != self._count - 1:
+                return f"goes on after its end, which is part {other + 1} of {self._count}"
+            if other != number and any(self._cipher.fits(other, stored, last) for last in (False, True)):
                 return f"has its parts in another order: part {other + 1} stands at {number + 1}"
         if len(stored) < self.head.chunk + TAG:
             return f"was changed or cut off: {where} does not fit its seal"

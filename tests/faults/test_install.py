@@ -36,15 +36,19 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     plain = tiny.write(tmp_path / "tiny", "scripted")
     chance, seen, at = random.Random(3), Counter[str](), 0
     shelf.install(sealed(plain, tmp_path / "0.sealed", lab, shelf, seq=0), time.time())
+    took = 0.1
     for _ in range(KILLS):
-        files = [sealed(plain, tmp_path / f"{at + i}.sealed", lab, shelf, seq=at + i) for i in range(1, 7)]
+        files = [sealed(plain, tmp_path / f"{at + i}.sealed", lab, shelf, seq=at + i) for i in range(1, 4)]
         command = [sys.executable, "-c", INSTALL, shelf.state_dir, str(lab.public), *files]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            time.sleep(chance.uniform(0.0, 0.06))  # how long it may work before it is killed: what is tested
+            began = time.monotonic()
+            process.stdout.readline()
+            took = (took + time.monotonic() - began) / 2  # of one install here and now
+            time.sleep(chance.uniform(0.0, 1.5 * took))  # how long the next may work before it is killed
             process.kill()
-            done = len(process.stdout.read().splitlines())
+            done = 1 + len(process.stdout.read().splitlines())
         bundle, refused = shelf.open("tiny")
         assert bundle is not None and bundle.manifest.release is not None and refused == []
         now = bundle.manifest.release.release_seq
