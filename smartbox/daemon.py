@@ -122,7 +122,7 @@ class Daemon:
             letters=self.remote.letters,
             identity=self.remote.identity,
         )
-        orders = Orders(
+        self.orders = Orders(
             config=config,
             clock=self.clock,
             new_id=self._new_id,
@@ -138,8 +138,8 @@ class Daemon:
             restart=restart,
             stop=self._stopping,
         ).handlers()
-        self.remote.bind(self.publisher, orders)
-        self._abilities = capabilities(config, orders)
+        self.remote.bind(self.publisher, self.orders)
+        self._abilities = capabilities(config, self.orders)
         self._occupancy = Occupancy(self.publisher.retained, self.clock)
         self._trimmed = now
         self._lock: IO[str] | None = None
