@@ -1,6 +1,7 @@
 """Sealed bundles: the same model as the plain one, and every tampered one refused with its reason."""
 
 import base64
+import json
 import os
 import platform
 from pathlib import Path
@@ -136,6 +137,24 @@ def test_a_table_of_files_that_does_not_fit(inside: bytes, mine: Shelf, tmp_path
     (tmp_path / "bad.sealed").write_bytes(content)
     with pytest.raises(SealError, match=r"table|holds no manifest"):
         open_bundle(tmp_path / "bad.sealed", mine.keyring)
+
+
+NAMES = st.sampled_from(["manifest.yaml", "a", "../a", "/a", "", "manifest.yaml/"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(table=st.dictionaries(NAMES, st.integers(-5, 300)), body=st.binary(max_size=300), junk=st.booleans())
+def test_whatever_a_stranger_seals_for_a_box_is_refused(
+    mine: Shelf, tmp_path: Path, table: dict[str, int], body: bytes, junk: bool
+) -> None:
+    """Anyone may have the box's public key: what is inside is as hostile as what is outside."""
+    text = json.dumps(table).encode()
+    fitting = body.ljust(sum(max(0, size) for size in table.values()))
+    content = body if junk else len(text).to_bytes(4, "big") + text + fitting
+    path = tmp_path / "bad.sealed"
+    path.write_bytes(seal_bytes(content, Label("bundle", "tiny", "1"), [mine.keyring.opening().public]))
+    with pytest.raises(SealError):
+        open_bundle(path, mine.keyring)
 
 
 def test_a_signed_manifest_that_this_program_cannot_read(plain: Bundle, mine: Shelf, tmp_path: Path) -> None:

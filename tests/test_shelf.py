@@ -81,6 +81,8 @@ def test_the_same_again_changes_nothing(shelf: Shelf, release: Release) -> None:
     assert seq_of(shelf.rollback("tiny")) == 3
 
 
+@pytest.mark.row(27)
+@pytest.mark.row(29)
 def test_what_is_refused_changes_nothing(shelf: Shelf, release: Release, plain: Bundle, tmp_path: Path) -> None:
     shelf.install(release(5, not_after=EARLIER), 1_700_000_000.0)
     before = everything(shelf.state_dir)

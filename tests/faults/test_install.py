@@ -1,20 +1,26 @@
-"""An install that is killed at any moment: a release runs, and never half of one (fault rows 27 and 29)."""
+"""Rows 27 and 29, as far as models go: installs that are killed at any moment, and files that were tampered with."""
 
 import random
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from smartbox.keys import SealError
+from smartbox.sealed import TAG
 from tests import tiny
 from tests.sealing import box, publisher, sealed
 
 pytestmark = pytest.mark.faults
+Tell = Callable[[str, Any], None]
 
 KILLS = 40
+TAMPERED = 500
 INSTALL = """
 import sys, time
 from pathlib import Path
@@ -30,7 +36,8 @@ for file in files:
 """
 
 
-def test_killed_at_random_moments(tmp_path: Path) -> None:
+@pytest.mark.row(27)
+def test_row_27_killed_at_random_moments(tmp_path: Path, record_property: Tell) -> None:
     lab = publisher()
     shelf = box(tmp_path / "state", lab)
     plain = tiny.write(tmp_path / "tiny", "scripted")
@@ -58,5 +65,56 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         at = now
         for path in files:
             path.unlink()
-    print(f"\n{KILLS} kills, {at} releases installed: {dict(seen)}")
+    record_property("repetitions", KILLS)
+    record_property("model installs cut", dict(seen))
     assert at > 0
+
+
+@pytest.mark.row(29)
+def test_row_29_tampered_at_random(tmp_path: Path, record_property: Tell) -> None:
+    lab = publisher()
+    shelf = box(tmp_path / "state", lab)
+    plain = tiny.write(tmp_path / "tiny", "scripted", "onnxruntime")
+    shelf.install(sealed(plain, tmp_path / "1.sealed", lab, shelf, seq=1), time.time())
+    good = sealed(plain, tmp_path / "2.sealed", lab, shelf, seq=2, chunk=512)
+    chance, refused = random.Random(5), Counter[str]()
+    bad = tmp_path / "bad.sealed"
+    for i in range(TAMPERED):
+        how = list(HARM)[i % len(HARM)]
+        bad.write_bytes(HARM[how](good.read_bytes(), chance))
+        with pytest.raises(SealError):
+            shelf.install(bad, time.time())
+        refused[how] += 1
+        slot = shelf.slot("tiny")
+        assert slot is not None and slot.current.release_seq == 1
+    assert shelf.open("tiny")[1] == []
+    shelf.install(good, time.time())
+    record_property("repetitions", TAMPERED)
+    record_property("refused", dict(refused))
+
+
+def flipped(content: bytes, chance: random.Random) -> bytes:
+    changed = bytearray(content)
+    changed[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    return bytes(changed)
+
+
+def truncated(content: bytes, chance: random.Random) -> bytes:
+    return content[: chance.randrange(len(content))]
+
+
+def reordered(content: bytes, chance: random.Random) -> bytes:
+    """Two whole chunks change places."""
+    begin = 22 + int.from_bytes(content[18:22], "big")
+    size = 512 + TAG
+    one, two = sorted(chance.sample(range((len(content) - begin) // size), 2))
+    chunks = [content[i : i + size] for i in range(begin, len(content), size)]
+    chunks[one], chunks[two] = chunks[two], chunks[one]
+    return content[:begin] + b"".join(chunks)
+
+
+def appended(content: bytes, chance: random.Random) -> bytes:
+    return content + chance.randbytes(chance.randrange(1, 2000))
+
+
+HARM = {"bit flipped": flipped, "truncated": truncated, "chunks reordered": reordered, "something behind": appended}
