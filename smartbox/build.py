@@ -84,6 +84,7 @@ def parts(
             runners(config, source, ids),
             synchronised,
             [_looking(wanted, bundles[wanted.model]) for wanted in closeups(config, source)],
+            _ears(ears(settings), bundles),
         )
         for source, settings in config.sources.items()
     }
@@ -188,7 +189,7 @@ def _rule_problems(config: Config, bundles: Mapping[str, Bundle]) -> list[Proble
     for rule_id, rule in config.rules.items():
         for source, zones in watched(config, rule_id).items():
             problems += [Problem(f"rules.{rule_id}", text) for text in rule.problems(zones)]
-            model = config.sources[source].model
+            model = ears(config.sources[source]) if rule.hears else config.sources[source].model
             if model is None and (rule.closeup() or ("people", ""))[0] != "slots":
                 problems.append(Problem(f"sources.{source}.model", f"is missing; rule {rule_id!r} watches this source"))
             elif model is not None and model in bundles and (lacking := rule.missing_labels(bundles[model].labels)):

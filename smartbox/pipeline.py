@@ -15,6 +15,7 @@ from smartbox.closeup import Closeup, Looking
 from smartbox.decoders import Decoder
 from smartbox.episodes import RuleRunner
 from smartbox.geometry import Zone
+from smartbox.hearing import Hearing, Window
 from smartbox.manifest import Manifest
 from smartbox.motion import Gate, MotionMeter, MotionSettings
 from smartbox.picture import PictureCheck
@@ -75,6 +76,8 @@ class Plan:
     requests: tuple[Request, ...] = ()
     motion: Motion | None = None
     faults: frozenset[Fault] = frozenset()
+    windows: tuple[Window, ...] = ()
+    """Of sound: what each request is about, in the same order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,11 +109,18 @@ class Pipeline:
         runners: Sequence[RuleRunner],
         synchronised: Callable[[], bool] = lambda: True,
         closeups: Sequence[tuple[Closeup, Decoder]] = (),
+        ears: Head | None = None,
     ) -> None:
         self.source = source
         self.runners = tuple(runners)
         self._head = head
         self._synchronised = synchronised
+        self._ears = ears
+        sound = ears.manifest.inputs[0].sound if ears else None
+        self._hearing = Hearing(sound) if sound else None
+        self._listeners = frozenset(runner.rule_id for runner in runners if runner.rule.hears)
+        self._heard_by: ModelRef | None = None
+        self._faults: frozenset[Fault] = frozenset()
         groups = _group_of_label(head.manifest) if head else {}
         self._tracker = Tracker(TrackerSettings(groups=groups))
         self._meter = MotionMeter()
@@ -125,7 +135,7 @@ class Pipeline:
     def plan(self, sample: Sample) -> Plan:
         """What the models are to be asked about this sample; empty when nothing moves and none is due."""
         if isinstance(sample, AudioChunk):
-            return Plan(sample, self._listen(sample))
+            return self._listen(sample)
         motion = self._meter.update(sample.time, sample.luma)
         faults = self._check.update(sample.time, sample.luma)
         crops = self._crops(sample)
@@ -144,14 +154,22 @@ class Pipeline:
             for subject, tensor in look.wanted(frame, self._tracks).items()
         )
 
-    def _listen(self, chunk: AudioChunk) -> tuple[Request, ...]:
-        if self._head is None or self._head.manifest.task != "sound":
-            return ()
-        return (Request(self._head.model, chunk.samples, WHOLE),)
+    def _listen(self, chunk: AudioChunk) -> Plan:
+        if self._ears is None:
+            return Plan(chunk)
+        if self._hearing is not None:
+            windows = self._hearing.hear(chunk)
+        else:  # a model of somebody's own, that takes the samples as they come
+            windows = [Window(chunk.time, chunk.utc, chunk.samples)]
+        requests = tuple(Request(self._ears.model, window.tensor, WHOLE) for window in windows)
+        return Plan(chunk, requests, windows=tuple(windows))
 
     def step(self, plan: Plan, answers: Sequence[Answer | None]) -> StepResult:
         """Decode, track and judge one sample. `answers` match `plan.requests`, None where a model failed; or none."""
         sample, found = plan.sample, None
+        if isinstance(sample, AudioChunk):
+            return self._heard(sample, plan, answers)
+        self._faults = plan.faults
         for request, answer in zip(plan.requests, answers, strict=bool(answers)):
             if answer is None:
                 continue
@@ -161,10 +179,6 @@ class Pipeline:
             assert self._head is not None  # a request was made by it
             self._model = answer.model
             found = self._head.decoder.decode(answer.outputs, request.view)
-        if isinstance(sample, AudioChunk):
-            scene = self._scene(sample, tracks=(), sounds=found if isinstance(found, Sounds) else None)
-            # Nothing was listened to: sound must not make a video that stands still look alive.
-            return StepResult(scene) if scene.sounds is None else self._judge(scene, None)
         if isinstance(found, Detections):
             tracks = self._tracker.update(sample.time, found)
             if self._gate is not None:
@@ -236,6 +250,20 @@ class Pipeline:
         """What classifiers are shown of this source."""
         return tuple(look.closeup for look in self._looking)
 
+    def _heard(self, chunk: AudioChunk, plan: Plan, answers: Sequence[Answer | None]) -> StepResult:
+        """A scene for each window. Only rules that hear judge it: of what is to be seen, sound says nothing."""
+        scene = Scene(self.source, chunk.time, chunk.utc, picture=self._faults)
+        events: list[Event] = []
+        for window, answer in zip(plan.windows, answers, strict=bool(answers)):
+            if answer is None or self._ears is None:
+                continue
+            self._heard_by = answer.model
+            found = self._ears.decoder.decode(answer.outputs, WHOLE)
+            if isinstance(found, Sounds):
+                scene = replace(scene, time=window.time, utc=window.utc, sounds=found)
+                events += self._complete([e for r in self.runners if r.rule.hears for e in r.step(scene)])
+        return StepResult(scene, tuple(events))
+
     @property
     def occupancy(self) -> dict[str, SlotState]:
         """State of every slot that a parking rule watches on this source."""
@@ -268,6 +296,8 @@ class Pipeline:
 
     def _model_of(self, event: Event) -> ModelRef | None:
         """Which model an event rests on: the classifier that its rule asks, else the source's own."""
+        if event.rule in self._listeners:
+            return self._heard_by
         wanted = next((r.rule.closeup() for r in self.runners if r.rule_id == event.rule), None)
         for look, ref in zip(self._looking, self._close_refs, strict=True):
             if wanted == (look.closeup.kind, look.closeup.model) and event.detail.get("basis") != "still":

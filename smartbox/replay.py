@@ -34,7 +34,8 @@ class Replayed:
 
 def input_settings(config_source: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Settings of a `file` source that plays `path` in place of a configured one."""
-    kept = {key: config_source[key] for key in ("fps", "model", "min_interval", "gate") if key in config_source}
+    common = ("fps", "model", "sound_model", "min_interval", "gate")
+    kept = {key: config_source[key] for key in common if key in config_source}
     return {"type": "file", "path": str(path), **kept}
 
 
@@ -62,6 +63,7 @@ class Replay:
             raise ConfigError("no source can be replayed; give --input SOURCE=PATH")
         live = [s for s in self.sources if s not in self._lines]
         used = {config.sources[s].model for s in live} | {c.model for s in live for c in closeups(config, s)}
+        used |= {config.sources[s].sound_model for s in live}
         self._models = {
             name: Model(bundle, config.backends(name), config.box.state_dir)
             for name, bundle in self._parts.bundles.items()

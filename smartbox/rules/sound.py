@@ -1,6 +1,6 @@
 """A sound is heard: siren, smoke alarm, gunshot, explosion, a keyword: whatever the model knows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import Field
@@ -10,6 +10,13 @@ from smartbox.geometry import Zone
 from smartbox.rules._base import RuleSettings, ZoneKind
 from smartbox.settings import Duration
 from smartbox.types import Match, Scene, Severity
+
+SHORT: Mapping[str, float] = {
+    "smoke_alarm": 0.5,  # the four beeps of T4 are over after 0.7 s and pause for 5 s
+    **dict.fromkeys(("gunshot", "explosion"), 0.0),
+    **dict.fromkeys(("yes", "no", "stop", "go", "on", "off"), 0.0),
+}
+"""Labels whose sound may be over before the usual `dwell` is: seconds that it must be heard where none is given."""
 
 
 class Plugin(RuleSettings):
@@ -24,7 +31,8 @@ class Plugin(RuleSettings):
     score: float = Field(0.7, gt=0, le=1)
     """Heard when the model's score (0–1) is at least this."""
     dwell: Duration = Field(1.0, ge=0, le=120)
-    """Seconds that it must be heard."""
+    """Seconds that it must be heard. Where this is not given, less for what is over sooner: 0.5 s for `smoke_alarm`
+    (some beep for 0.7 s only), once for a word, a gunshot or an explosion."""
     silence: Duration = Field(5.0, ge=0.5, le=600)
     """Seconds without it before the episode ends."""
     severity: Severity = "high"
@@ -36,7 +44,8 @@ class Plugin(RuleSettings):
         return [Match(f"sound:{label}", label, score) for label, score in heard.items() if score >= self.score]
 
     def dwell_spec(self, subject: str) -> DwellSpec:
-        return self._spec(self.dwell, self.silence)
+        usual = SHORT.get(subject.removeprefix("sound:"), self.dwell)
+        return self._spec(self.dwell if "dwell" in self.model_fields_set else min(usual, self.dwell), self.silence)
 
     def needs_labels(self) -> tuple[str, ...]:
         return self.labels

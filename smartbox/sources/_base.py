@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -13,12 +14,19 @@ from smartbox.types import Sample
 class SourceSettings(Settings):
     """The keys that every source has; a subclass adds its own and implements `read`."""
 
+    retry_most: ClassVar[float] = 60.0
+    """Seconds between tries to open it again, at most. To look for a device of this machine costs nothing."""
+
     fps: float = Field(5.0, gt=0, le=120)
     """At most this many frames a second are delivered, chosen by their time. 5 shows a walking person
     every 0.3 m; more costs inference."""
 
     model: str | None = None
     """Which entry of `models` looks at (or listens to) this source. None: pictures only."""
+
+    sound_model: str | None = None
+    """Which entry of `models` listens to the source's sound, where `model` looks at its pictures. It switches the
+    sound on."""
 
     min_interval: Duration = Field(1.5, gt=0)
     """Without any motion the model still looks at least this often (s), so that nobody who sits still is missed."""

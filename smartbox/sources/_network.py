@@ -146,7 +146,8 @@ class _Camera:
 
     def _decode(self, container: InputContainer, pump: Pump[Sample]) -> Iterator[Sample]:
         video = video_stream(container)
-        sound = next(iter(container.streams.audio), None) if self._settings.audio else None
+        wanted = self._settings.audio or self._settings.sound_model is not None
+        sound = next(iter(container.streams.audio), None) if wanted else None
         if video is None:
             raise self._error("the stream has no video")
         thinner = self._set_up(video)

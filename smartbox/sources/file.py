@@ -73,7 +73,8 @@ class _Player:
         path = self._settings.path
         self.end = start
         with _open(self._id, path) as container:
-            video, sound = _choose(self._id, path, container, self._settings.audio)
+            wanted = True if self._settings.sound_model else self._settings.audio
+            video, sound = _choose(self._id, path, container, wanted)
             try:
                 yield from self._decode(container, video, sound, start)
             except FFmpegError as error:

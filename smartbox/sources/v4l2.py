@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import Field, field_validator
 
@@ -39,6 +39,8 @@ def open_capture(node: str) -> Capture:
 
 class Plugin(SourceSettings):
     """Reads a Video4Linux camera."""
+
+    retry_most: ClassVar[float] = 5.0
 
     device: str | int
     """`/dev/v4l/by-id/…` (stays the same whatever the port and order of plugging), its last part alone,
