@@ -13,6 +13,8 @@ import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.documents import wrong_with
+
 SHIPPED = Path(__file__).resolve().parent.parent / "deploy" / "broker" / "mosquitto.conf"
 # Paths, listeners and users are the test's own; all else is as shipped.
 _OWN = re.compile(r"^\s*(#.*|persistence_location|listener|password_file|acl_file|allow_anonymous)\b.*$|^\s*#.*$")
@@ -85,19 +87,23 @@ class Mosquitto:
 
 
 class Consumer:
-    """A subscriber with a persistent session: what was published while it was away comes later."""
+    """A subscriber with a persistent session: what was published while it was away comes later.
+
+    Every event that it ever saw must be a valid one; `close` says which is not.
+    """
 
     def __init__(
         self, port: int, name: str = "consumer", topic: str = "smartbox/#", login: tuple[str, str] | None = None
     ) -> None:
         self.messages: list[paho.MQTTMessage] = []
+        self._events: dict[bytes, str] = {}
         self.subscribed = threading.Event()
         self._topic = topic
         self._client = paho.Client(CallbackAPIVersion.VERSION2, name, clean_session=False, protocol=paho.MQTTv311)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self.subscribed.set()
-        self._client.on_message = lambda _client, _userdata, message: self.messages.append(message)
+        self._client.on_message = self._on_message
         if login:
             self._client.username_pw_set(*login)
         self._client.connect("127.0.0.1", port)
@@ -107,6 +113,11 @@ class Consumer:
     def _on_connect(self, client: paho.Client, *_: object) -> None:
         client.subscribe(self._topic, 1)
 
+    def _on_message(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+        self.messages.append(message)
+        if "/event/" in message.topic:
+            self._events.setdefault(bytes(message.payload), message.topic)
+
     def on(self, part: str) -> list[paho.MQTTMessage]:
         """What came on topics with /part in them."""
         return [m for m in list(self.messages) if f"/{part}" in m.topic]
@@ -114,3 +125,5 @@ class Consumer:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        wrong = [text for payload, topic in self._events.items() if (text := wrong_with(topic, payload))]
+        assert not wrong, f"{len(wrong)} events on the wire are not valid, the first: {wrong[0]}"

@@ -65,7 +65,7 @@ def test_a_box_publishes_each_documented_topic_under_the_shipped_acl(
 
 @pytest.mark.parametrize(
     ("topic", "reason"),
-    [("box-018/state", 0x87), ("box-017/cmd/reload", 0x87), ("box-017/desired", 0x87), ("box-017/event/alarm/x", 0)],
+    [("box-018/state", 0x87), ("box-017/cmd/reload", 0x87), ("box-017/desired", 0x87), ("box-017/source/x", 0)],
 )
 def test_the_acl_keeps_a_box_to_its_own_topics(guarded: Mosquitto, cloud: Consumer, topic: str, reason: int) -> None:
     link = Mqtt(MqttSettings(url=guarded.url, credentials="box-017:pw"), "box")  # type: ignore[arg-type]
@@ -100,3 +100,15 @@ def test_one_forbidden_topic_does_not_cut_the_rest_off(tmp_path: Path, guarded: 
     sender.publisher.retained.set("source/east", {"state": "online"})
     wait_for(lambda: cloud.on("source/east"), "another retained document")
     sender.stop()
+
+
+def test_an_event_that_breaks_the_schema_does_not_pass_unseen(mosquitto: Mosquitto) -> None:
+    """The check that every test's consumer makes of all events."""
+    consumer = Consumer(mosquitto.port)
+    link = Mqtt(MqttSettings(url=mosquitto.url), "box")
+    link.connect()
+    link.publish("smartbox/v1/park-a/box-017/event/alarm/x", b"{}")
+    wait_for(lambda: consumer.on("event/"), "the message")
+    link.close()
+    with pytest.raises(AssertionError, match="1 events on the wire are not valid"):
+        consumer.close()
