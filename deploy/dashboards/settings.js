@@ -1,4 +1,4 @@
-// How `deploy/dashboards/node-red` runs Node-RED: on this machine only, without its editor unless EDITOR is set.
+// How `deploy/dashboards/node-red` runs Node-RED: on this machine only, without its editor unless EDITOR_PAGE is set.
 const { EDITOR_PAGE, PORT } = process.env
 
 module.exports = {
@@ -7,7 +7,6 @@ module.exports = {
   uiPort: Number(PORT || 1880),
   // The editor runs any code: it is for looking at the flow, on one's own machine.
   httpAdminRoot: EDITOR_PAGE ? '/editor' : false,
-  httpNodeMiddleware: (request, response, next) => (request.path === '/' ? response.redirect('/dashboard/alarms') : next()),
   credentialSecret: false,
   // Pictures and events outlive a restart of Node-RED.
   contextStorage: { default: { module: 'memory' }, disk: { module: 'localfilesystem' } },

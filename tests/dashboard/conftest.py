@@ -1,7 +1,7 @@
 """One broker, one Node-RED and one browser for all tests of a file."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,20 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory, broker: Mosquitto) -> It
     made = NodeRed(tmp_path_factory.mktemp("node-red"), broker.url).start()
     yield made
     made.stop()
+
+
+@pytest.fixture
+def another(tmp_path: Path) -> Iterator[Callable[..., NodeRed]]:
+    """another(broker, **environment) -> a Node-RED of the test's own, not yet started."""
+    made: list[NodeRed] = []
+
+    def make(broker: str, **environment: str) -> NodeRed:
+        made.append(NodeRed(tmp_path / f"node-red-{len(made)}", broker, **environment))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
 
 
 @pytest.fixture(scope="module")

@@ -24,26 +24,25 @@ class NodeRed:
             pytest.skip("no node or no npm: apt install nodejs npm")
         self.port = free_port()
         self.log = directory / "node-red.log"
-        self._directory = directory
+        self.command: list[str | Path] = [SCRIPT, directory / "user"]
         own = {"PORT": str(self.port), "SMARTBOX_MQTT_URL": broker, **environment}
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SMARTBOX_")}
         self._environment = {**kept, **own}
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
 
-    def start(self) -> "NodeRed":
+    def start(self, page: str = "dashboard/alarms") -> "NodeRed":
         with self.log.open("ab") as log:
-            command = [SCRIPT, self._directory / "user"]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
-        wait_for(self._answers, "Node-RED's page", INSTALLING)
+            self._process = subprocess.Popen(self.command, stdout=log, stderr=log, env=self._environment)
+        wait_for(lambda: self._answers(page), "Node-RED's page", INSTALLING)
         return self
 
-    def _answers(self) -> bool:
+    def _answers(self, page: str) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:
             pytest.fail(f"Node-RED ended: {self.log.read_text()}")
         try:
-            urllib.request.urlopen(self.url("alarms"), timeout=5).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{page}", timeout=5).close()
         except (urllib.error.URLError, OSError):
             return False
         return True

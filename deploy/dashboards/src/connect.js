@@ -1,4 +1,4 @@
-// The broker as the environment names it; without SMARTBOX_MQTT_URL as the broker node says it.
+// Out go 1 the order to connect, 2 why not. The broker is the one that the environment names; without SMARTBOX_MQTT_URL as the broker node says it.
 const url = env.get('SMARTBOX_MQTT_URL')
 const username = env.get('SMARTBOX_MQTT_USER')
 const password = env.get('SMARTBOX_MQTT_PASSWORD')
@@ -19,7 +19,6 @@ if (clientid) Object.assign(broker, { clientid, cleansession: false, sessionExpi
 return { action: 'connect', broker }
 
 function refuse (why) {
-  node.status({ fill: 'red', shape: 'ring', text: why })
   node.error(why)
-  return null
+  return [null, { refused: why }]
 }

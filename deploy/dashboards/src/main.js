@@ -7,6 +7,7 @@ const fleet = context.get('fleet')
 
 if (msg.topic === 'tick') show()
 else if (msg.status) linkChanged(String(msg.status.text))
+else if (msg.refused) refused(String(msg.refused))
 else if (msg.ask) asked(msg.ask)
 else if (msg.topic) received()
 return null
@@ -39,7 +40,12 @@ function linkChanged (text) {
     beginSweep(fleet)
     setTimeout(() => { sweep(fleet); show() }, SETTLE)
   }
-  fleet.link = { state, since: new Date().toISOString() }
+  fleet.link = { state, since: new Date().toISOString(), reason: state === 'connected' ? '' : fleet.link.reason }
+  show()
+}
+
+function refused (reason) {
+  fleet.link = { ...fleet.link, reason }
   show()
 }
 
