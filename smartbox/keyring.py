@@ -48,7 +48,7 @@ class Keyring:
 
     def _make_directory(self) -> None:
         try:
-            self.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_directory(self.state_dir, mode=0o700)
             make_directory(self.path.parent, mode=0o700)
         except OSError as error:
             raise StorageError(f"{self.path.parent}: {error.strerror}; the box's key has no place") from error

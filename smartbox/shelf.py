@@ -136,7 +136,7 @@ class Shelf:
             raise SealError(f"{directory} is a plain bundle of that name; move it away first")
         incoming = directory / ".incoming"
         try:
-            self.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_directory(self.state_dir, mode=0o700)
             make_directory(self.root)
             make_directory(directory)
             _copy(path, incoming)

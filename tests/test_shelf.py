@@ -1,5 +1,6 @@
 """Installing, refusing, going back: what ran before runs on, whatever is cut off or tampered with."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,21 @@ def test_install_and_go_back(shelf: Shelf, release: Release) -> None:
         shelf.install(release(5), NOW)
     shelf.install(release(9), NOW)
     assert running(shelf) == 9
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand files over to another user")
+def test_what_root_installs_the_service_can_read(release: Release, shelf: Shelf) -> None:
+    os.chown(shelf.state_dir, 4711, 4711)
+    shutil.rmtree(shelf.keyring.path.parent)
+    shelf.keyring.made()
+    for part in (shelf.keyring.path, shelf.keyring.path.parent):
+        assert part.stat().st_uid == 4711
+    before = os.umask(0o077)
+    try:
+        shelf.install(release(1), NOW)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_uid for path in shelf.state_dir.rglob("*")} == {4711}
 
 
 def test_the_same_again_changes_nothing(shelf: Shelf, release: Release) -> None:

@@ -166,6 +166,20 @@ def test_keys_that_are_none_are_refused(site: Site, smartbox: Smartbox, change: 
     assert "hunter2" not in said.err
 
 
+def test_the_box_key_may_be_a_secret_of_the_configuration(lab: Lab) -> None:
+    """As a systemd credential, say: then no key lies in the state directory."""
+    keys = lab.site.path / "state" / "keys"
+    lab.models("install", lab.seal(1))
+    (lab.site.path / "secrets").mkdir()
+    (keys / "box.key").rename(lab.site.path / "secrets" / "box_key")
+    assert lab.smartbox("check", "-c", lab.site.config).code == 78
+    lab.site.edit("box: {", "box: {key: !secret box_key, ")
+    said = lab.smartbox("check", "-c", lab.site.config)
+    assert said.code == 0 and "eyes 1.0.0, sealed, release 1" in said.out, said.err
+    assert lab.models("key").out == (lab.site.path / "box.pub").read_text()
+    assert not list(keys.iterdir())
+
+
 def test_a_plain_model_where_a_sealed_one_is_wanted(site: Site, smartbox: Smartbox) -> None:
     site.edit("{bundle: eyes,", "{bundle: eyes, sealed: true,")
     said = smartbox("check", "-c", site.config)

@@ -1,6 +1,7 @@
 """Rows 27 and 29, as far as models go: installs that are killed at any moment, and files that were tampered with."""
 
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -11,12 +12,15 @@ from typing import Any
 
 import pytest
 
+from smartbox.keyring import Keyring
 from smartbox.keys import SealError
 from smartbox.sealed import TAG
+from smartbox.shelf import Shelf
 from tests import tiny
-from tests.sealing import box, publisher, sealed
+from tests.faults.disk import lay
+from tests.faults.trace import recorded
+from tests.sealing import NOW, box, publisher, sealed
 
-pytestmark = pytest.mark.faults
 Tell = Callable[[str, Any], None]
 
 KILLS = 40
@@ -37,6 +41,7 @@ for file in files:
 
 
 @pytest.mark.row(27)
+@pytest.mark.faults
 def test_row_27_killed_at_random_moments(tmp_path: Path, record_property: Tell) -> None:
     lab = publisher()
     shelf = box(tmp_path / "state", lab)
@@ -70,7 +75,48 @@ def test_row_27_killed_at_random_moments(tmp_path: Path, record_property: Tell) 
     assert at > 0
 
 
+@pytest.mark.row(27)
+@pytest.mark.parametrize(("installs", "images"), [(6, 100), pytest.param(40, 2000, marks=pytest.mark.faults)])
+@pytest.mark.timeout(1800)
+def test_row_27_the_power_goes_while_it_installs(
+    tmp_path: Path, installs: int, images: int, record_property: Tell
+) -> None:
+    """On every image of the disk a whole release runs: the one that was told to be current, or the one on its way."""
+    lab = publisher()
+    owner = box(tmp_path / "owner", lab)
+    plain = tiny.write(tmp_path / "tiny", "scripted")
+    files = [sealed(plain, tmp_path / f"{i}.sealed", lab, owner, seq=i) for i in range(1, installs + 1)]
+    state = tmp_path / "box" / "state"
+    state.parent.mkdir()
+    record = recorded(state, "tests.faults.install", state, owner.keyring.path, lab.public, *files)
+    told = [int(text.split()[1]) for text in record.said(len(record.steps))]
+    points, dice = [0, *record.syncs(), len(record.steps)], random.Random(11)
+    keyring = Keyring(tmp_path, owner.keyring.publishers, owner.keyring.path.read_text())
+    for i in range(images):
+        here = i % (len(points) - 1)
+        cut = points[here] if i < len(points) else dice.randint(points[here], points[here + 1])
+        disk = tmp_path / f"disk-{i}"
+        disk.mkdir()
+        lay(record.image(cut, dice), str(state), disk)
+        shelf = Shelf(disk, keyring)
+        done = len(list(record.said(cut)))
+        bundle, refused = shelf.open("tiny")
+        if bundle is None:
+            assert done == 0, f"after step {cut}: {refused}"
+        else:
+            assert bundle.manifest.release is not None and refused == []
+            assert bundle.manifest.release.release_seq in told[max(0, done - 1) : done + 1], f"after step {cut}"
+        if done and told[done - 1] > 1:
+            with pytest.raises(SealError, match="takes nothing older"):
+                shelf.install(files[0], NOW)
+        shelf.install(files[-1], NOW)
+        shutil.rmtree(disk)
+    record_property("repetitions", images)
+    record_property("sync points of installs", len(record.syncs()))
+
+
 @pytest.mark.row(29)
+@pytest.mark.faults
 def test_row_29_tampered_at_random(tmp_path: Path, record_property: Tell) -> None:
     lab = publisher()
     shelf = box(tmp_path / "state", lab)
