@@ -122,8 +122,13 @@ class Consumer:
         """What came on topics with /part in them."""
         return [m for m in list(self.messages) if f"/{part}" in m.topic]
 
+    def invalid(self) -> list[str]:
+        """What is wrong with the events that came since it was asked last."""
+        events, self._events = self._events, {}
+        return [text for payload, topic in events.items() if (text := wrong_with(topic, payload))]
+
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
-        wrong = [text for payload, topic in self._events.items() if (text := wrong_with(topic, payload))]
+        wrong = self.invalid()
         assert not wrong, f"{len(wrong)} events on the wire are not valid, the first: {wrong[0]}"

@@ -110,5 +110,6 @@ def test_an_event_that_breaks_the_schema_does_not_pass_unseen(mosquitto: Mosquit
     link.publish("smartbox/v1/park-a/box-017/event/alarm/x", b"{}")
     wait_for(lambda: consumer.on("event/"), "the message")
     link.close()
-    with pytest.raises(AssertionError, match="1 events on the wire are not valid"):
-        consumer.close()
+    (wrong,) = consumer.invalid()
+    assert "no CloudEvent" in wrong
+    consumer.close()
