@@ -76,7 +76,7 @@ class Daemon:
         self.beats = Heartbeats(self.clock)
         self.mailboxes = Mailboxes(list(config.sources))
         now = self.clock.monotonic()
-        self.health = {source: SourceHealth(now) for source in config.sources}
+        self.health = {source: SourceHealth(now, enabled=s.enabled) for source, s in config.sources.items()}
         self._notices = Notices(self._new_id, self.clock)
         self._fallbacks: list[tuple[str, str]] = []
         self._backends: list[str] = []
@@ -156,7 +156,7 @@ class Daemon:
                 raise
         self.inference.commit(self._resume(unclean))
         working, sending = threading.Event(), threading.Event()
-        readers = [self._thread(f"source.{s}", self._reader(s), working) for s in self.config.sources]
+        readers = [self._thread(f"source.{s}", self._reader(s), working) for s, h in self.health.items() if h.enabled]
         inference = self._thread("inference", self.inference.run, working)
         self.remote.open()
         helpers = [self._thread(worker.name, worker.run, self._stopping) for worker in self.remote.workers()]
@@ -290,7 +290,8 @@ class Daemon:
         link = self.publisher.status
         broker = "broker connected" if link.connected else f"no broker ({link.reason or 'connecting'})"
         state = "" if self.inference.warm.is_set() else "warming, "
-        return f"{state}{online}/{len(self.health)} sources online, {broker}, {link.depth} events waiting"
+        enabled = sum(h.enabled for h in self.health.values())
+        return f"{state}{online}/{enabled} sources online, {broker}, {link.depth} events waiting"
 
     def _stepped(self, step: Committed) -> None:
         source = step.pipeline.source
@@ -308,7 +309,7 @@ class Daemon:
             if health.judge(now, utc):
                 self.publisher.retained.set(f"source/{source}", source_document(health, timestamp))
                 log.log(
-                    logging.INFO if health.state == "online" else logging.WARNING,
+                    logging.INFO if health.state in ("online", "disabled") else logging.WARNING,
                     "source %s is %s %s",
                     source,
                     health.state,
@@ -349,7 +350,8 @@ class Daemon:
 
     def troubles(self) -> list[str]:
         """Everything that keeps this box from being `ready`."""
-        found = [f"source {s}: {h.reason}" for s, h in self.health.items() if h.state != "online" and not h.ended]
+        fine = ("online", "disabled")
+        found = [f"source {s}: {h.reason}" for s, h in self.health.items() if h.state not in fine and not h.ended]
         found += [f"model {name}: {reason}" for name, reason in self.inference.failing.items()]
         if self.outbox.degraded:
             found.append(f"storage: {self.outbox.degraded}")

@@ -32,6 +32,7 @@ class SourceHealth:
     last_sample: float | None = None
     error: str | None = None
     ended: bool = False
+    enabled: bool = True
     faults: frozenset[Fault] = frozenset()
     times: deque[float] = field(default_factory=lambda: deque(maxlen=50))
 
@@ -52,6 +53,8 @@ class SourceHealth:
         return True
 
     def _now(self, now: float) -> tuple[State, str]:
+        if not self.enabled:
+            return "disabled", "by the configuration"
         if self.ended:
             return "offline", "the recording has ended"
         if self.error is not None:

@@ -61,13 +61,14 @@ def models(parts: Parts, memory: Path) -> tuple[dict[str, Model], list[Found]]:
 
 
 def sources(parts: Parts, opened: Mapping[str, Model]) -> tuple[dict[str, Look], list[Found]]:
-    """The first sample of every source, looked at by its model; all sources at once."""
+    """The first sample of every source that is enabled, looked at by its model; all sources at once."""
+    wanted = [name for name, settings in parts.config.sources.items() if settings.enabled]
     samples: dict[str, Sample] = {}
     errors: dict[str, str] = {}
     stop = threading.Event()
     threads = [
         threading.Thread(target=_first, args=(parts.config, name, stop, samples, errors), daemon=True)
-        for name in parts.config.sources
+        for name in wanted
     ]
     for thread in threads:
         thread.start()
@@ -76,7 +77,7 @@ def sources(parts: Parts, opened: Mapping[str, Model]) -> tuple[dict[str, Look],
         thread.join(max(0.0, deadline - time.monotonic()))
     stop.set()
     looks, found = {}, []
-    for name in parts.config.sources:
+    for name in wanted:
         path, sample = f"sources.{name}", samples.get(name)
         if name in errors or sample is None:
             late = f"delivered nothing within {FIRST_SAMPLE_S:.0f} s"

@@ -12,6 +12,7 @@ from smartbox.cloud.command import Command
 from smartbox.cloud.commands import Commands, Handler
 from smartbox.cloud.desired import Desired
 from smartbox.cloud.follow import Follower, Ways
+from smartbox.cloud.known import Known
 from smartbox.cloud.ledger import Ledger
 from smartbox.cloud.linkkey import LinkKey
 from smartbox.cloudevent import dump, root
@@ -55,6 +56,8 @@ class Remote:
         self._commands: Commands | None = None
         self._follower: Follower | None = None
         self._again_at = float("inf")
+        self._known = Known(config.box.state_dir)
+        self._reached = False
 
     def bind(self, publisher: Publisher, handlers: dict[str, Handler]) -> None:
         """Who sends, and what is done for each command."""
@@ -80,10 +83,14 @@ class Remote:
     def open(self) -> None:
         """When the state directory is there: answer what the last run began."""
         self.key.load()
+        if self._publisher is not None:
+            self._known.begin(topics(self._config), self._publisher.retained)
         if self._commands is not None:
             self._commands.open()
 
     def close(self) -> None:
+        if self._reached:
+            self._known.settled()
         if self._commands is not None:
             self._commands.close()
 
@@ -106,6 +113,7 @@ class Remote:
         return self.key.identity(settings)
 
     def connected(self) -> None:
+        self._reached = True
         self.key.connected()
         if self._config.homeassistant.enabled:
             self._discover()
@@ -136,6 +144,16 @@ class Remote:
         if self._publisher is not None and self._clock.monotonic() >= self._again_at:
             self._again_at = float("inf")
             self._publisher.retained.all_again()
+
+
+def topics(config: Config) -> list[str]:
+    """The retained topics that hang on the configuration; a leading slash: outside of the box' root."""
+    found = [f"source/{source}" for source in config.sources]
+    found += [f"active/{rule}/{source}" for rule in config.rules for source in watched(config, rule)]
+    found += [f"occupancy/{source}" for source in shown(config).parking]
+    if config.homeassistant.enabled:
+        found.append(f"/{homeassistant.topic(config.homeassistant.prefix, config.box.id)}")
+    return found
 
 
 def shown(config: Config) -> homeassistant.Shown:

@@ -14,6 +14,9 @@ from smartbox.types import Sample
 class SourceSettings(Settings):
     """The keys that every source has; a subclass adds its own and implements `read`."""
 
+    enabled: bool = True
+    """false: it is not read and told as `disabled`; its zones and rules stay as they are."""
+
     retry_most: ClassVar[float] = 60.0
     """Seconds between tries to open it again, at most. To look for a device of this machine costs nothing."""
 

@@ -14,7 +14,7 @@ from smartbox.keys import PublicKey
 from smartbox.statefile import StateFile
 from tests.link.box import Box, Cloud
 from tests.link.signing import Signer
-from tests.mosquitto import Mosquitto, free_port, wait_for
+from tests.mosquitto import Consumer, Mosquitto, free_port, wait_for
 
 BOX = "park-a/box-1"
 GATE = {"gate": {"type": "simulator", "scene": "gate", "fps": 5}}
@@ -293,3 +293,27 @@ def test_without_keys_nothing_is_taken_and_nothing_stays(boxes: Boxes, cloud: Cl
     box.start()
     assert "cloud.keys is empty" in reported(cloud, 0, "rejected")["errors"][0]["message"]
     assert json.loads(json.dumps(cloud.last("birth")))["sources"] == {}
+
+
+def test_what_a_configuration_no_longer_has_is_emptied_at_the_broker(
+    boxes: Boxes, cloud: Cloud, signer: Signer
+) -> None:
+    more = "sources: {gate: {type: simulator, scene: gate}, west: {type: simulator, scene: lot, enabled: false}}\n"
+    box = boxes(more + "rules: {covered: {type: tamper, cameras: [gate]}}\nhomeassistant: {enabled: true}\n")
+    wait_for(lambda: (cloud.last("source/west") or {}).get("state") == "disabled", "the source that is switched off")
+    late = Consumer(box.daemon.config.mqtt.port, "late", "#")  # type: ignore[union-attr]
+    here = "homeassistant/device/box-1/config"
+    wait_for(lambda: any(m.topic == here and m.payload for m in late.messages), "the discovery")
+    changed = {"sources": {"east": GATE["gate"]}, "rules": {}, "homeassistant": {"enabled": False}}
+    cloud.publish("desired", signer.document(1, changed), retain=True)
+    reported(cloud, 1, "applied")
+    for name in ("source/gate", "source/west", "active/covered/gate"):
+        wait_for(lambda n=name: late.on(n) and not late.on(n)[-1].payload, f"{name} emptied")  # type: ignore[misc]
+    wait_for(lambda: not [m for m in late.messages if m.topic == here][-1].payload, "the discovery taken back")
+    late.close()
+    wait_for(lambda: cloud.last("source/east"), "the new source")
+    box.stop()
+    new = Consumer(box.daemon.config.mqtt.port, "new", "#")  # type: ignore[union-attr]
+    wait_for(lambda: new.on("source/east"), "what is retained")
+    assert not new.on("source/gate") and not new.on("source/west")
+    new.close()
