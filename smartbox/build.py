@@ -189,8 +189,11 @@ def _rule_problems(config: Config, bundles: Mapping[str, Bundle]) -> list[Proble
     for rule_id, rule in config.rules.items():
         for source, zones in watched(config, rule_id).items():
             problems += [Problem(f"rules.{rule_id}", text) for text in rule.problems(zones)]
+            if rule.zone_kind and not zones:
+                text = f"source {source!r} has none of this rule's zones; draw one there, or leave the source out"
+                problems.append(Problem(f"rules.{rule_id}.cameras", text))
             model = ears(config.sources[source]) if rule.hears else config.sources[source].model
-            if model is None and (rule.closeup() or ("people", ""))[0] != "slots":
+            if model is None and rule.needs_model and (rule.closeup() or ("people", ""))[0] != "slots":
                 problems.append(Problem(f"sources.{source}.model", f"is missing; rule {rule_id!r} watches this source"))
             elif model is not None and model in bundles and (lacking := rule.missing_labels(bundles[model].labels)):
                 have = listed(bundles[model].labels)

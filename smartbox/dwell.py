@@ -72,6 +72,17 @@ class Dwell:
         self.begun, self.elapsed, self.lasted, self.last_match, self._holds = True, elapsed, elapsed, last_match, None
         return self
 
+    def credit(self, seconds: float) -> None:
+        """It held for `seconds` before its first match: it took that long to be told from what passes."""
+        self.started_at -= seconds
+        self.elapsed = self.lasted = self._known = self._held_until = seconds
+        self._hold(0.0, seconds)
+
+    @property
+    def away(self) -> float:
+        """Seconds since the last match, without the frozen gaps."""
+        return self.elapsed - self.lasted
+
     def sample(self, time: float, seconds: float, holds: bool | None) -> None:
         """Let the last sample stand for `seconds`, then take the new one; None: hidden, nobody can say."""
         self.elapsed += seconds

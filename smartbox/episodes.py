@@ -10,6 +10,9 @@ How the pipeline uses it (one RuleRunner per rule x source):
     runner.open          # events that say what is open now, for `active/{rule}/{source}` and for the next restore
     runner.occupancy     # state per slot (parking), else None
     runner.counts        # crossings per direction and label (line_crossing), else None
+    runner.waiting       # candidates on their way to an alarm, for pictures of the start and of the middle
+    runner.silence(until)                                      # a person wants no news of it for a while
+    events = runner.acknowledge(episode, by, time, utc)        # a person has seen it
 
 Scenes come in order of time; one that is not later than the last is ignored. Only tracks that were seen at the last
 inference count; without an inference what held at the last one stands.
@@ -19,8 +22,10 @@ was, IoU >= 0.5), and after 60 s they end as `source_lost`.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import count
 
+from smartbox.cloudevent import timestamp
 from smartbox.dwell import HOLD_AFTER, LOST_AFTER, Dwell, freeze_gap
 from smartbox.geometry import Zone
 from smartbox.rules._base import RuleSettings
@@ -34,6 +39,16 @@ RESUME_S = 5.0
 
 OUT_OF_SIGHT_S = 10.0
 """A track that was not seen for so long (s) may come back as another object: its cooldown is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A candidate. number: its own, kept through changes of track id; share: of its time to the alarm, 0–1."""
+
+    number: int
+    match: Match
+    started_at: float
+    share: float
 
 
 class RuleRunner:
@@ -62,6 +77,8 @@ class RuleRunner:
         self._found: frozenset[int] = frozenset()  # tracks that the last inference found
         self._seen: frozenset[int] = frozenset()  # tracks that count
         self._cooling: dict[str, tuple[float, float]] = {}  # subject -> until when, and when it was last seen
+        self._numbers = count(1)
+        self.silent_until = -math.inf
         self._time: float | None = None  # of the last scene
         self._since: float | None = None  # of the first silence
         self._watched = 0.0  # s of received frames since the start of the schedule's window
@@ -111,15 +128,51 @@ class RuleRunner:
                     Subject(
                         match,
                         dwell,
+                        number=next(self._numbers),
                         held=reason,
                         episode=event.episode,
                         event=event,
                         cls=event.cls,
+                        acknowledged=event.detail.get("acknowledged"),
                         started_utc=event.started_utc,
                         told_at=time,
                     )
                 )
         return self.end_all(time, utc, reason) if self._crossings else []
+
+    def silence(self, until: float) -> None:
+        """Tell no begin and no update before `until` (monotonic s); ends are told.
+
+        What still holds then begins then. A time that has passed ends the silence.
+        """
+        self.silent_until = until
+
+    def acknowledge(self, episode: str, by: str, time: float, utc: float) -> list[Event]:
+        """An update of that episode which says who has seen it; from then on only news is told. Empty: not here."""
+        subject = next((s for s in self._subjects if s.event and s.episode == episode), None)
+        if subject is None:
+            return []
+        subject.acknowledged = {"by": by, "at": timestamp(utc)}
+        return [self._event(subject, "update", time, utc)]
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """Candidates of which an event may come."""
+        return tuple(
+            Waiting(s.number, s.match, s.dwell.started_at, min(1.0, s.dwell.elapsed / max(1e-6, after)))
+            for s in self._subjects
+            if s.event is None and s.name not in self._cooling
+            for after in [self._alarm_after(s)]
+            if after is not None
+        )
+
+    def number_of(self, episode: str) -> int | None:
+        """Which candidate an open episode was."""
+        return next((s.number for s in self._subjects if s.event and s.episode == episode), None)
+
+    def _alarm_after(self, subject: Subject) -> float | None:
+        after = self.rule.announce(subject.name)
+        return None if after is None else max(after, subject.dwell.spec.dwell)
 
     @property
     def open(self) -> tuple[Event, ...]:
@@ -198,10 +251,29 @@ class RuleRunner:
             match = pairs.get(subject)
             if match:
                 subject.before, subject.match, subject.held = subject.match.xyxy, match, None
-            unknown = match is None and (subject.held is not None or hidden(subject, scene))
-            subject.dwell.sample(scene.time, seconds, None if unknown else match is not None)
-        self._subjects += [Subject(m, Dwell(self.rule.dwell_spec(m.subject), scene.time)) for m in fresh]
+            behind = match is None and (subject.held is not None or hidden(subject, scene))
+            strolls = match is None and not behind and self._strolls(subject, scene, seconds)
+            subject.dwell.sample(scene.time, seconds, None if behind or strolls else match is not None)
+            subject.strayed = not (match or behind) and self._strayed(subject)
+        self._subjects += [self._candidate(match, scene.time) for match in fresh]
         return self._judge(scene.time, scene.utc)
+
+    def _candidate(self, match: Match, time: float) -> Subject:
+        dwell = Dwell(self.rule.dwell_spec(match.subject), time)
+        if match.since is not None:
+            dwell.credit(max(0.0, min(time - match.since, self._watched, self._settled)))
+        return Subject(match, dwell, number=next(self._numbers))
+
+    def _strolls(self, subject: Subject, scene: Scene, seconds: float) -> bool:
+        """Whether a candidate that may join two stays is in sight elsewhere, and not yet for too long."""
+        if subject.dwell.begun or subject.dwell.away + seconds >= self.rule.joins(subject.name) - 1e-6:
+            return False
+        return any(subject.name == f"track:{t.id}" for t in scene.tracks)
+
+    def _strayed(self, subject: Subject) -> bool:
+        """Whether it has been away for so long that coming back is another visit."""
+        joins = self.rule.joins(subject.name)
+        return joins > 0 and not subject.dwell.begun and subject.dwell.away >= joins - 1e-6
 
     def _judge(self, time: float, utc: float) -> list[Event]:
         """What begins, goes on or is over, after every subject has had its sample."""
@@ -211,7 +283,7 @@ class RuleRunner:
             if subject.held:
                 if self._settled > RESUME_S and not math.isinf(dwell.spec.end):
                     events += self._end_those([subject], time, utc, subject.held)
-            elif dwell.over:
+            elif dwell.over or subject.strayed:
                 events += self._end_those([subject], time, utc, "cleared")
             else:
                 if dwell.ready and self.rule.armed(subject.name, self._active, self._watched):
@@ -225,11 +297,13 @@ class RuleRunner:
         if last is None:
             after = self.rule.announce(subject.name)
             due = after is not None and elapsed >= after and subject.name not in self._cooling
+            due = due and time >= self.silent_until
             return [self._event(subject, "begin", time, utc)] if due and self._firm(subject) else []
         if elapsed - subject.begun_at >= self.rule.max_duration:
             return [self._end(subject, time, utc, "max_duration")]
         worse = self.rule.severity_at(subject.match, elapsed) != last.severity
-        if worse or time - subject.told_at >= self.rule.update:
+        news = worse or (time - subject.told_at >= self.rule.update and not subject.acknowledged)
+        if news and time >= self.silent_until:
             return [self._event(subject, "update", time, utc)]
         return []
 
@@ -244,7 +318,7 @@ class RuleRunner:
 
     def _end(self, subject: Subject, time: float, utc: float, reason: EndReason) -> Event:
         event = self._event(subject, "end", time, utc, reason)
-        subject.event = subject.episode = None
+        subject.event = subject.episode = subject.acknowledged = None
         if reason in {"cleared", "max_duration"}:
             self._cooling[subject.name] = time + self.rule.cooldown, subject.dwell.last_match
         return event
@@ -273,7 +347,7 @@ class RuleRunner:
             ended_utc=utc - (time - dwell.last_match) if ended else None,
             end_reason=reason,
             objects=(match,),
-            detail=match.detail,
+            detail={**match.detail, **({"acknowledged": subject.acknowledged} if subject.acknowledged else {})},
         )
         subject.event, subject.told_at = event, time
         return event
@@ -282,7 +356,7 @@ class RuleRunner:
         """A begin and its end for each moment."""
         events: list[Event] = []
         for match in matches:
-            if match.subject in self._cooling:
+            if match.subject in self._cooling or scene.time < self.silent_until:
                 continue
             subject = Subject(match, Dwell(self.rule.dwell_spec(match.subject), scene.time))
             events.append(self._event(subject, "begin", scene.time, scene.utc))

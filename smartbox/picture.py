@@ -1,14 +1,14 @@
 """What is wrong with a camera's picture: dark, bright, blurred, frozen, or turned to another view. Pure, in seconds."""
 
 from collections import deque
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from smartbox.luma import shrink
+from smartbox.luma import Edges, edges_of, shrink
 from smartbox.settings import Duration, Settings
-from smartbox.types import Fault, Floats, Image
+from smartbox.types import Fault, Image
 
 LEARN = 5.0  # s of good pictures after which this camera's own sharpness and view are known
 GAP = 5.0  # s without a picture: nothing is concluded over it
@@ -48,6 +48,7 @@ class PictureCheck:
         self.every = every
         self._next = -np.inf
         self._faults: frozenset[Fault] = frozenset()
+        self._since: dict[Fault, float] = {}
         self._differs: dict[Fault, float] = {}  # since when what is seen differs from what is reported
         self._news = _News()
         self._focus = _Focus()
@@ -66,13 +67,22 @@ class PictureCheck:
             self._settle(time, fault, fault in now)
         return self._faults
 
+    @property
+    def since(self) -> Mapping[Fault, float]:
+        """Of each fault that holds, since when (s) it was to be seen: before it could be said."""
+        return dict(self._since)
+
     def _settle(self, time: float, fault: Fault, here: bool) -> None:
         """Report or take back `fault` once it differed from what is reported for `hold` seconds."""
         if here == (fault in self._faults):
             self._differs.pop(fault, None)
         elif time - self._differs.setdefault(fault, time) >= self.settings.hold:
-            del self._differs[fault]
+            began = self._differs.pop(fault)
             self._faults = self._faults | {fault} if here else self._faults - {fault}
+            if here:
+                self._since[fault] = began - (self.settings.frozen - self.settings.hold if fault == "frozen" else 0.0)
+            else:
+                del self._since[fault]
 
     def _look(self, time: float, luma: Image) -> set[Fault]:
         """The faults of this picture by itself; a fault that is reported has to be clearly gone."""
@@ -182,13 +192,13 @@ class _View:
     """Where the edges are, as directions (light does not matter), against a memory of about a minute."""
 
     def __init__(self) -> None:
-        self._memory: NDArray[np.complex64] | None = None
+        self._memory: Edges | None = None
         self._known = 0.0
         self._time: float | None = None
         self._moved_since: float | None = None
 
     def moved(self, time: float, luma: Image, least: float, accept: float) -> bool:
-        edges = _edges(shrink(luma))
+        edges = edges_of(shrink(luma))
         step = 0.0 if self._time is None else min(max(time - self._time, 0.0), 1.0)
         self._time = time
         if self._memory is None or self._memory.shape != edges.shape:
@@ -206,16 +216,7 @@ class _View:
         return False
 
 
-def _edges(small: Floats) -> NDArray[np.complex64]:
-    """Direction of each pixel's gradient as a complex number; length near 1 at edges, near 0 in noise."""
-    smooth = cv2.GaussianBlur(small, (0, 0), 1.0)
-    dx, dy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
-    size = np.hypot(dx, dy)
-    edges: NDArray[np.complex64] = ((dx + 1j * dy) * (size / (size**2 + 20.0**2))).astype(np.complex64)
-    return edges
-
-
-def _shifted(memory: NDArray[np.complex64], edges: NDArray[np.complex64], least: float) -> bool:
+def _shifted(memory: Edges, edges: Edges, least: float) -> bool:
     """Whether `edges` match `memory` much better away from where they were, or nowhere at all."""
     usual, here = float(np.vdot(memory, memory).real), float(np.vdot(memory, edges).real)
     if usual < 0.01 * memory.size or here >= 0.5 * usual:

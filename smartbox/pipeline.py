@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from smartbox.closeup import Closeup, Looking
 from smartbox.decoders import Decoder
 from smartbox.episodes import RuleRunner
+from smartbox.foreground import Foreground
 from smartbox.geometry import Zone
 from smartbox.hearing import Hearing, Window
 from smartbox.manifest import Manifest
@@ -33,6 +34,7 @@ from smartbox.types import (
     Scene,
     SlotState,
     Sounds,
+    Static,
     Track,
     View,
 )
@@ -126,6 +128,7 @@ class Pipeline:
         self._meter = MotionMeter()
         self._gate = Gate(MotionSettings(min_interval=settings.min_interval)) if settings.gate else None
         self._check = PictureCheck()
+        self._foreground = Foreground() if any(r.rule.wants_static() for r in self.runners) else None
         self._model: ModelRef | None = None
         self._looking = [Looking(closeup) for closeup, _ in closeups]
         self._decoders = [decoder for _, decoder in closeups]
@@ -186,7 +189,8 @@ class Pipeline:
         else:
             tracks = self._tracker.carry(sample.time)
         self._tracks = tracks
-        scene = self._scene(sample, tracks, inferred=found is not None, motion=plan.motion, picture=plan.faults)
+        static = self._foreground.update(sample.time, sample.luma, tracks, plan.faults) if self._foreground else ()
+        scene = self._scene(sample, tracks, None, found is not None, plan.motion, static, plan.faults)
         return self._judge(self._with_closeups(scene), sample)
 
     def _with_closeups(self, scene: Scene) -> Scene:
@@ -245,6 +249,17 @@ class Pipeline:
             out += runner.restore(mine, time, utc)
         return self._complete(out)
 
+    def silence(self, rule: str, until: float) -> bool:
+        """Tell no begin and no update of that rule before `until` (monotonic s); False: it does not watch here."""
+        mine = [runner for runner in self.runners if runner.rule_id == rule]
+        for runner in mine:
+            runner.silence(until)
+        return bool(mine)
+
+    def acknowledge(self, episode: str, by: str, time: float, utc: float) -> tuple[Event, ...]:
+        """The update that says who has seen an open episode; empty when it is none of this source."""
+        return self._complete([e for runner in self.runners for e in runner.acknowledge(episode, by, time, utc)])
+
     @property
     def closeups(self) -> tuple[Closeup, ...]:
         """What classifiers are shown of this source."""
@@ -276,9 +291,13 @@ class Pipeline:
         sounds: Sounds | None = None,
         inferred: bool = True,
         motion: Motion | None = None,
+        static: tuple[Static, ...] = (),
         picture: frozenset[Fault] = frozenset(),
     ) -> Scene:
-        return Scene(self.source, sample.time, sample.utc, tracks, sounds, inferred, motion, (), picture)
+        since = self._check.since if picture else {}
+        return Scene(
+            self.source, sample.time, sample.utc, tracks, sounds, inferred, motion, static, picture, faulty_since=since
+        )
 
     def _judge(self, scene: Scene, frame: Frame | None) -> StepResult:
         events: list[Event] = []

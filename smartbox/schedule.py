@@ -49,6 +49,22 @@ def _days(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(out))
 
 
+def _holiday(value: Any) -> Any:
+    """`2026-12-25`, or `DE`, `DE-BY`: a country by ISO 3166, with a part of it whose holidays count too."""
+    if isinstance(value, date):
+        return value
+    text = str(value).strip()
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        name = text.upper()
+    try:
+        public_holidays(name, 2026)
+    except NotImplementedError as e:
+        raise ValueError(f"{text!r} is neither a date as 2026-12-25 nor a country as DE or DE-BY") from e
+    return name
+
+
 _TIME_SCHEMA = WithJsonSchema({"type": ["string", "integer"], "examples": ["22:00"]})
 _DAYS_SCHEMA = WithJsonSchema(
     {
@@ -56,6 +72,7 @@ _DAYS_SCHEMA = WithJsonSchema(
         "examples": ["mon-fri"],
     }
 )
+_HOLIDAY_SCHEMA = WithJsonSchema({"type": "string", "examples": ["2026-12-25", "DE-BY"]})
 
 
 class Window(Settings):
@@ -76,8 +93,9 @@ class Schedule(Settings):
     """Name in the IANA data base, `Europe/Berlin`; `local` is the zone of the machine."""
     windows: tuple[Window, ...] = Field(min_length=1)
     """When the rule is on."""
-    holidays: tuple[date, ...] = ()
-    """Dates on which only windows with the day `holiday` start."""
+    holidays: tuple[Annotated[date | str, BeforeValidator(_holiday), _HOLIDAY_SCHEMA], ...] = ()
+    """Dates on which only windows with the day `holiday` start. `DE` stands for the public holidays of a country,
+    `DE-BY` for those of a part of it too (ISO 3166)."""
 
     @field_validator("timezone")
     @classmethod
@@ -110,10 +128,23 @@ def zone(name: str) -> tzinfo:
         return ZoneInfo.from_file(file)
 
 
+@lru_cache(maxsize=64)
+def public_holidays(name: str, year: int) -> frozenset[date]:
+    """Those of a country (`DE`) or of a part of one (`DE-BY`); NotImplementedError when it is not known."""
+    import holidays  # only where a schedule names a country: it knows some 250 of them
+
+    country, _, part = name.partition("-")
+    return frozenset(holidays.country_holidays(country, subdiv=part or None, years=year))
+
+
+def _is_holiday(schedule: Schedule, day: date) -> bool:
+    return any(day == h if isinstance(h, date) else day in public_holidays(h, day.year) for h in schedule.holidays)
+
+
 @lru_cache(maxsize=256)
 def _spans(schedule: Schedule, day: date) -> tuple[tuple[float, float], ...]:
     """The windows that start on `day`, as epoch seconds."""
-    name = "holiday" if day in schedule.holidays else DAYS[day.weekday()]
+    name = "holiday" if _is_holiday(schedule, day) else DAYS[day.weekday()]
     tz = zone(schedule.timezone)
     spans = []
     for window in schedule.windows:

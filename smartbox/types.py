@@ -168,12 +168,27 @@ class Motion:
 Fault = Literal["dark", "bright", "blurred", "frozen", "moved"]
 
 
+@dataclass(frozen=True, slots=True)
+class Static:
+    """Stationary foreground: something was put down and stays, and it bears no label that the model knows.
+
+    score: how much it still looks as when it came to rest, 0–1; since: when it came to rest, s.
+    """
+
+    id: int
+    xyxy: Box
+    score: float
+    since: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
     """All that a rule may look at, for one source at one moment.
 
     inferred: detections are of this very frame; otherwise tracks are carried on.
-    motion: None when unknown. picture: faults of the picture. postures: per track id, label -> score.
+    motion: None when unknown. static: empty unless a rule of the source asks for it.
+    picture: faults of the picture; faulty_since: since when (s) each of them was seen. postures: per track id,
+    label -> score.
     slots: per slot zone id, label -> score (empty until a slot classifier is configured).
     """
 
@@ -184,10 +199,11 @@ class Scene:
     sounds: Sounds | None = None
     inferred: bool = True
     motion: Motion | None = None
-    static: tuple[Box, ...] = ()
+    static: tuple[Static, ...] = ()
     picture: frozenset[Fault] = frozenset()
     postures: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     slots: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    faulty_since: Mapping[Fault, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +228,9 @@ class View:
 class Match:
     """ "The condition holds for this subject now."
 
-    subject: `track:17`, `slot:P3`, `post:gate`, `sound:siren`, `lot`; zone: the zone's id or None;
-    detail: extra facts for the event's data (`basis: still`, crossing direction …).
+    subject: `track:17`, `object:4`, `slot:P3`, `post:gate`, `sound:siren`, `lot`; zone: the zone's id or None;
+    detail: extra facts for the event's data (`basis: still`, crossing direction …);
+    since: where it is known to have held before anybody could say so (s), from when; else None.
     """
 
     subject: str
@@ -222,6 +239,7 @@ class Match:
     xyxy: Box | None = None
     zone: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,22 @@ def test_holidays() -> None:
     assert not plan.active(at("2026-12-24 19:00"))
 
 
+@pytest.mark.parametrize(
+    ("names", "closed"),
+    [
+        (["DE"], ["2026-12-25", "2026-05-01"]),  # Corpus Christi is none in all of Germany
+        (["DE-BY"], ["2026-12-25", "2026-05-01", "2026-06-04"]),
+        (["de-by", "2026-12-24"], ["2026-12-24", "2026-12-25", "2026-05-01", "2026-06-04"]),
+        (["CN"], ["2026-05-01", "2026-10-01"]),
+    ],
+)
+def test_public_holidays_of_a_country(names: list[str], closed: list[str]) -> None:
+    plan = schedule({"days": "daily", "from": "08:00", "to": "18:00"}, holidays=names)
+    days = ["2026-12-24", "2026-12-25", "2026-05-01", "2026-06-04", "2026-10-01", "2026-06-05"]
+    assert {day for day in days if not plan.active(at(f"{day} 12:00"))} == set(closed)
+    assert hash(plan) == hash(schedule({"days": "daily", "from": "08:00", "to": "18:00"}, holidays=names))
+
+
 def edges(plan: Schedule, start: float, hours: float) -> list[str]:
     """Local times at which it switches, to the minute."""
     out, before = [], plan.active(start)
@@ -139,7 +155,8 @@ def test_in_a_zone_without_changes_it_is_plain_arithmetic(moment: datetime) -> N
         ({"windows": [{}], "timezone": "Mars/Olympus"}, "Europe/Berlin"),
         ({"windows": [{}], "timezone": "../../etc/passwd"}, "Europe/Berlin"),
         ({"windows": [{}], "timezone": "Europe"}, "Europe/Berlin"),
-        ({"windows": [{}], "holidays": ["christmas"]}, "date"),
+        ({"windows": [{}], "holidays": ["christmas"]}, "date as 2026-12-25 nor a country"),
+        ({"windows": [{}], "holidays": ["DE-XX"]}, "DE-BY"),
         ({"windows": [{"form": "22:00"}]}, "Extra inputs"),
     ],
 )

@@ -15,7 +15,7 @@ from smartbox.dwell import DwellSpec
 from smartbox.geometry import Zone
 from smartbox.schedule import Schedule
 from smartbox.settings import Duration, Settings
-from smartbox.types import Box, EventClass, Match, Point, Scene, Severity, Track
+from smartbox.types import Box, EventClass, Match, Point, Scene, Severity, Static, Track
 
 ZoneKind = Literal["polygon", "line", "slots"]
 Anchor = Literal["bottom_center", "center", "overlap"]
@@ -52,6 +52,8 @@ class RuleSettings(Settings, ABC):
     """A track that one inference missed, and that the tracker still lists, counts as found."""
     every_frame: ClassVar[bool] = False
     """It is asked at frames without inference too; else what held at the last inference stands."""
+    needs_model: ClassVar[bool] = True
+    """Without a model on its source it can say nothing."""
     unused: ClassVar[tuple[str, ...]] = ()
     """Common settings that would do nothing here and are refused."""
 
@@ -138,6 +140,14 @@ class RuleSettings(Settings, ABC):
         """Of an instant rule: whether a point is far enough from every line to say on which side it is."""
         return True
 
+    def joins(self, subject: str) -> float:
+        """How long (s) who waits for his dwell may be seen elsewhere and go on with it when he is back."""
+        return 0.0
+
+    def wants_static(self) -> bool:
+        """Whether it looks at `scene.static`: what no model knows costs time to be found."""
+        return False
+
     def closeup(self) -> tuple[Literal["slots", "people"], str] | None:
         """What a classifier is to be shown for it, and which of `models:` that is."""
         return None
@@ -176,9 +186,14 @@ class RuleSettings(Settings, ABC):
             and longer_side(t.xyxy) >= self.min_size
         ]
 
-    def _zone_of(self, track: Track, zones: Sequence[Zone]) -> Zone | None:
-        """The first zone that the track is in."""
-        return next((zone for zone in zones if self._inside(track.xyxy, zone)), None)
+    def _lying(self, scene: Scene, zones: Sequence[Zone]) -> list[Match]:
+        """What was put down in a zone and has no label, large enough."""
+        large = [s for s in scene.static if longer_side(s.xyxy) >= self.min_size]
+        return [static_match(s, zone) for s in large if (zone := self._zone_of(s, zones))]
+
+    def _zone_of(self, thing: Track | Static, zones: Sequence[Zone]) -> Zone | None:
+        """The first zone that it is in."""
+        return next((zone for zone in zones if self._inside(thing.xyxy, zone)), None)
 
     def _inside(self, box: Box, zone: Zone) -> bool:
         if self.anchor == "overlap":
@@ -197,6 +212,11 @@ def longer_side(box: Box) -> float:
 def track_match(track: Track, zone: Zone, **detail: Any) -> Match:
     """A match of a track in a zone."""
     return Match(f"track:{track.id}", track.label, track.score, track.xyxy, zone.id, detail)
+
+
+def static_match(thing: Static, zone: Zone) -> Match:
+    """A match of something without a name, that came to rest before it could be told from what passes."""
+    return Match(f"object:{thing.id}", "object", thing.score, thing.xyxy, zone.id, since=thing.since)
 
 
 def stands(track: Track, time: float) -> bool:

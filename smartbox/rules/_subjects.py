@@ -35,9 +35,13 @@ class Subject:
 
     match: Match
     dwell: Dwell
+    number: int = 0
+    """Its own, through all changes of name."""
     stood: bool = False
     before: Box | None = None
     """Where it was in the match before the last one, which may have been a false box that the track jumped to."""
+    strayed: bool = False
+    """It has been elsewhere for too long to be the same visit when it comes back."""
     home: Box | None = None
     """Where it was when another track took it over."""
     aliases: frozenset[str] = frozenset()
@@ -52,6 +56,8 @@ class Subject:
     started_utc: float = 0.0
     begun_at: float = 0.0
     """What had elapsed (s) when the episode began."""
+    acknowledged: Mapping[str, str] | None = None
+    """Who has seen its episode, and when."""
     told_at: float = 0.0
     """When its last event was made (monotonic s)."""
 

@@ -1,4 +1,4 @@
-"""A vehicle stays in a lane that must be free."""
+"""Something stays in a lane that must be free: a vehicle, or a thing without a name."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -15,11 +15,13 @@ LEVELS: tuple[Severity, ...] = get_args(Severity)
 
 
 class Plugin(RuleSettings):
-    """Begins for each vehicle of its own; ends when it has been gone for `clear`."""
+    """Begins for each vehicle and each object of its own; ends when it has been gone for `clear`."""
 
     anchor: Anchor = "overlap"
     vehicle: Duration = Field(60.0, ge=10, le=3600)
     """Seconds that a vehicle may stay in the lane."""
+    object: Duration | None = Field(120.0, ge=10, le=3600)
+    """Seconds that anything else may lie there: a pallet, a bin, what no model knows. null: it is not looked for."""
     clear: Duration = Field(30.0, ge=1, le=3600)
     """Seconds that the lane must be free of it before the episode ends."""
     ignore: tuple[str, ...] = ()
@@ -29,13 +31,18 @@ class Plugin(RuleSettings):
     severity: Severity = "high"
 
     def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
-        """Vehicles that stand in the lane; one that is reported already may move in it."""
+        """Vehicles that stand in the lane, one that is reported already may move in it; and what was put down there."""
         vehicles = self._eligible(scene, expand(["vehicle"]) - expand(self.ignore), active)
         stay = [t for t in vehicles if stands(t, scene.time) or f"track:{t.id}" in active]
-        return [track_match(t, zone) for t in stay if (zone := self._zone_of(t, zones))]
+        found = [track_match(t, zone) for t in stay if (zone := self._zone_of(t, zones))]
+        return found if self.object is None else [*found, *self._lying(scene, zones)]
 
     def dwell_spec(self, subject: str) -> DwellSpec:
-        return self._spec(self.vehicle, self.clear)
+        stay = self.object if self.object and subject.startswith("object") else self.vehicle
+        return self._spec(stay, self.clear)
+
+    def wants_static(self) -> bool:
+        return self.object is not None
 
     def severity_at(self, match: Match, elapsed: float) -> Severity:
         rise = elapsed >= self.escalate

@@ -10,7 +10,7 @@ import numpy as np
 from smartbox import plugins
 from smartbox.episodes import RuleRunner
 from smartbox.geometry import Zone
-from smartbox.types import Box, Event, Fault, Motion, Point, Scene, Sounds, Track
+from smartbox.types import Box, Event, Fault, Motion, Point, Scene, Sounds, Static, Track
 
 UTC = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC, a Monday
 LANE = Zone("lane", "east", ((0.2, 0.4), (0.8, 0.4), (0.8, 0.9), (0.2, 0.9)))
@@ -46,6 +46,9 @@ class Thing:
     def there(self, time: float) -> bool:
         return self.start - 1e-6 <= time < self.end - 1e-6
 
+    def told(self, time: float) -> bool:
+        return self.there(time) and (self.first is None or time >= self.first)
+
 
 def person(id: int, start: float, end: float, box: Box | Callable[[float], Box] = SPOT) -> Thing:
     return Thing(id, start, end, box, "person")
@@ -71,6 +74,7 @@ class Script:
     silent: Sequence[tuple[float, float]] = ()  # no frame arrives
     motion: float | Callable[[float], float] | None = None  # the same rate everywhere
     faults: Mapping[tuple[float, float], Fault] = field(default_factory=dict)
+    objects: Sequence[Thing] = ()  # stationary foreground, told as late as its `first` says
     sounds: Callable[[float], Mapping[str, float]] | None = None
     postures: Callable[[float], Mapping[int, Mapping[str, float]]] | None = None
     slots: Callable[[float], Mapping[str, Mapping[str, float]]] | None = None
@@ -104,6 +108,8 @@ class Script:
                 picture=frozenset(fault for (a, b), fault in self.faults.items() if a <= time < b),
                 postures=self.postures(time) if self.postures else {},
                 slots=self.slots(time) if self.slots else {},
+                static=tuple(Static(o.id, o.at(time), o.score, o.start) for o in self.objects if o.told(time)),
+                faulty_since={fault: a for (a, b), fault in self.faults.items() if a <= time < b},
             )
 
     def _track(

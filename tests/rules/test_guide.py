@@ -17,10 +17,17 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
 
 
-def test_the_example_has_a_rule_of_every_type() -> None:
-    (text,) = blocks("yaml")
-    rules = yaml.safe_load(text)["rules"].values()
-    assert sorted(rule.pop("type") for rule in map(dict, rules)) == plugins.names("rules")
+def test_every_rule_has_its_example_and_says_what_it_will_not_see() -> None:
+    sections = re.split(r"^### ", GUIDE.split("## Settings that all rules have")[0], flags=re.MULTILINE)[1:]
+    assert [section.splitlines()[0] for section in sections] == re.findall(r"^\| `(\w+)` \|", GUIDE, re.MULTILINE)[:12]
+    assert sorted(section.splitlines()[0] for section in sections) == plugins.names("rules")
+    assert all("**Will not " in section for section in sections)
+
+
+def test_the_examples_are_accepted() -> None:
+    first, *others = [yaml.safe_load(text) for text in blocks("yaml")]
+    rules = [*first["rules"].values(), *(rule for block in others for rule in block.values())]
+    assert {rule["type"] for rule in rules} == set(plugins.names("rules"))
     for rule in rules:
         plugins.load("rules", rule["type"]).model_validate({k: v for k, v in rule.items() if k != "type"})
 

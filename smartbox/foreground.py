@@ -1,0 +1,325 @@
+"""Stationary foreground: what was put down and stays, though no model knows its name. Pure, in seconds.
+
+`Ground` says where the place looks different for good. Here that becomes objects:
+
+  candidate -> judged by its edges: an object has edges where the place had none; where something was taken away the
+  place had them; light and shade leave the place's own edges to be seen -> followed by its edges, whatever the light.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from smartbox.ground import Ground, Mask
+from smartbox.luma import Edges, edges_of, shrink
+from smartbox.settings import Duration, Settings
+from smartbox.types import Box, Fault, Floats, Image, Static, Track
+
+ROWS = 180  # the small picture's height: a bag of a twentieth of the picture is nine pixels high
+GAP = 30.0  # s without a picture after which the fast memory is worth nothing
+AROUND = 0.1  # of a track's box, that is taken for its own on each side: shade, a load, a door
+SHARP = 0.25  # of its contrast that a thing loses within two pixels of its outline
+CLEARLY = 1.15  # times as much edge along the outline in one picture than in the other
+MANY = 5  # things at one moment: nobody puts down so many, the place itself looks different
+BOX = np.ones((3, 3), np.uint8)
+STANDS = 2.0  # s without movement after which a track is no passer-by
+YIELDS = 600.0  # s, time constant with which the place takes over what changed and what nobody could judge
+PARKED = 60.0  # the same for what stands there and has a name: when it is missed for once it must be no object
+FOLLOWS = 20.0  # s, time constant with which an object's look follows the light on it
+SEATED = 300.0  # the same for persons: what they put down beside them must not be taken over as well
+
+Slices = tuple[slice, slice]
+Verdict = Literal["object", "gone", "light", "unclear"]
+
+
+class ForegroundSettings(Settings):
+    """What counts as put down. Shares are those of the picture."""
+
+    every: Duration = 0.5
+    """Seconds between two looks: what stays need not be looked at more often."""
+    learn: Duration = 5.0
+    """Seconds after which the place is known; what is there then belongs to it."""
+    settle: Duration = 4.0
+    """Seconds for which a change must keep still before it is judged."""
+    min_size: float = 0.02
+    """The longer side of the smallest object, as a share of the picture's height."""
+    max_area: float = 0.25
+    """A change of more than this share of the picture is none of things: light, fog, another view."""
+    alike: float = 0.75
+    """Share of its usual likeness to itself that an object must keep to be found again; a person stirs, it does not."""
+    forget: Duration = 10.0
+    """Seconds after which an object that is not found, with nothing in front of it, is given up."""
+    covered: Duration = 60.0
+    """The same while something that the model knows stands in front of it."""
+
+
+@dataclass(slots=True, eq=False)
+class _Thing:
+    """An object: where it is, how its edges look, since when it is there and when it was last found (s).
+
+    alike: how much its edges are now those that it had, 0–1; usual: the same as noise and rain let it be.
+    """
+
+    id: int
+    where: Slices
+    mask: Mask
+    edges: Edges
+    since: float
+    found: float
+    alike: float = 1.0
+    usual: float = 1.0
+
+
+class Foreground:
+    """The stationary foreground of one camera."""
+
+    def __init__(self, settings: ForegroundSettings | None = None) -> None:
+        self.settings = settings or ForegroundSettings()
+        self._ground: Ground | None = None
+        self._things: list[_Thing] = []
+        self._listed: tuple[Static, ...] = ()
+        self._ids = count(1)
+        self._began = self._time = 0.0
+
+    def update(
+        self, time: float, luma: Image, tracks: Sequence[Track] = (), faults: Collection[Fault] = ()
+    ) -> tuple[Static, ...]:
+        """luma: H x W. What lies there at `time`; tracks are what the model knows, and never such an object.
+
+        On a picture that shows nothing, nothing is learnt; when it was the view that moved, all begins anew.
+        """
+        if set(faults) - {"frozen"} and self._ground is not None:
+            self._listed = ()
+            if "moved" in faults:
+                self._begin_anew(time)
+            return ()
+        ground, step = self._ground, time - self._time
+        if ground is not None and 0 <= step < self.settings.every - 5e-4:
+            return self._listed
+        now = shrink(luma, ROWS)
+        self._time = time
+        if ground is None or ground.fast.shape != now.shape or step < 0:
+            self._ground, self._things, self._listed, self._began = Ground(now), [], (), time
+            return ()
+        if step > GAP:
+            ground.fast[:] = now
+            ground.age[:] = 0.0
+        elif time - self._began < self.settings.learn:
+            ground.learn(now, step)
+            return ()
+        known = _painted(now.shape, [t.xyxy for t in tracks])
+        parked, seated = (_painted(now.shape, boxes) for boxes in _standing(tracks, time))
+        ground.update(now, min(step, GAP), self._yields(min(step, GAP), parked, seated))
+        edges = edges_of(ground.fast)
+        self._follow(ground, edges, known, time, min(step, GAP))
+        self._discover(ground, edges, known, parked | seated, time)
+        self._listed = tuple(self._static(t, now.shape) for t in self._things if self._is_listed(t, tracks, now.shape))
+        return self._listed
+
+    def _yields(self, step: float, parked: Mask, seated: Mask) -> Floats:
+        rates = np.full(parked.shape, 1 - np.exp(-step / YIELDS), np.float32)
+        rates[parked] = 1 - np.exp(-step / PARKED)
+        rates[seated] = 1 - np.exp(-step / SEATED)
+        rates[self._kept(parked.shape)] = 0.0
+        return rates
+
+    def _kept(self, shape: tuple[int, ...]) -> Mask:
+        """Where things lie."""
+        kept = np.zeros(shape, bool)
+        for thing in self._things:
+            kept[thing.where] |= thing.mask
+        return kept
+
+    def _follow(self, ground: Ground, edges: Edges, known: Mask, time: float, step: float) -> None:
+        """Look whether each object is still there; give up those that have not been for long."""
+        for thing in list(self._things):
+            here = edges[thing.where]
+            thing.alike = _alike(thing.edges, here, thing.mask)
+            if thing.alike >= self.settings.alike * thing.usual:
+                weight = 1 - np.exp(-step / FOLLOWS)
+                thing.found, thing.usual = time, thing.usual + weight * (thing.alike - thing.usual)
+                thing.edges = (thing.edges + weight * (here - thing.edges)).astype(np.complex64)
+                continue
+            covered = bool(known[thing.where][thing.mask].mean() > 0.2)
+            if time - thing.found > (self.settings.covered if covered else self.settings.forget):
+                self._things.remove(thing)
+                whole = np.zeros(edges.shape, bool)
+                whole[thing.where] = thing.mask
+                # What was put down is gone; or it changed, and that which stays has to stay as long again.
+                ground.age[whole] = 0.0
+                if _judge(ground, edges, whole) != "object":
+                    ground.absorb(whole)
+
+    def _discover(self, ground: Ground, edges: Edges, known: Mask, standing: Mask, time: float) -> None:
+        """Judge what has kept still for long enough and is nobody's yet."""
+        changed = (ground.age > 0.5) & ~self._kept(edges.shape)
+        if changed.mean() > self.settings.max_area:
+            self._begin_anew(time, self._things)
+            return
+        before = len(self._things)
+        for where, mask in _blobs(changed):
+            whole = np.zeros(edges.shape, bool)
+            whole[where] = mask
+            if (whole & standing).sum() > 0.1 * whole.sum():  # somebody stands there: that is him, or he is with it
+                ground.age[whole] = 0.0
+            if np.median(ground.age[where][mask]) < self.settings.settle or (whole & known).any():
+                continue  # too young, or somebody passes: later
+            if max(mask.shape) < self.settings.min_size * ROWS:
+                ground.absorb(whole)
+            else:
+                self._decide(ground, edges, whole, time)
+        if len(self._things) - before > MANY:
+            self._begin_anew(time, self._things[:before])
+
+    def _begin_anew(self, time: float, keep: Sequence[_Thing] = ()) -> None:
+        """The place as such looks different."""
+        assert self._ground is not None
+        self._ground.restart()
+        self._things, self._began = list(keep), time
+
+    def _decide(self, ground: Ground, edges: Edges, whole: Mask, time: float) -> None:
+        age = float(np.median(ground.age[whole]))
+        verdict = "unclear" if _creeps(ground, whole) else _judge(ground, edges, whole)
+        if verdict == "object":
+            body = cv2.dilate(whole.astype(np.uint8), BOX).astype(bool)
+            where, since = _extent(body), time - age - ground.lag(whole)
+            self._things.append(_Thing(next(self._ids), where, body[where], edges[where].copy(), since, time))
+        elif verdict != "unclear" or age > 4 * self.settings.settle:
+            ground.absorb(whole)
+
+    def _is_listed(self, thing: _Thing, tracks: Sequence[Track], shape: tuple[int, ...]) -> bool:
+        """It is found, and it is not something that the model knows by now."""
+        box = _box(thing.where, shape)
+        return thing.found == self._time and not any(_same(box, t.xyxy) for t in tracks)
+
+    def _static(self, thing: _Thing, shape: tuple[int, ...]) -> Static:
+        return Static(thing.id, _box(thing.where, shape), min(1.0, thing.alike), thing.since)
+
+
+def _standing(tracks: Sequence[Track], time: float) -> tuple[list[Box], list[Box]]:
+    """The boxes of what stands: of vehicles and other things with a name, and of persons."""
+    boxes: tuple[list[Box], list[Box]] = ([], [])
+    for track in tracks:
+        if time - track.moved_at >= STANDS:
+            boxes[track.label == "person"].append(track.xyxy)
+    return boxes
+
+
+def _painted(shape: tuple[int, ...], boxes: Sequence[Box]) -> Mask:
+    """Where any of the boxes is, each a little larger than it is."""
+    mask = np.zeros(shape, bool)
+    rows, cols = shape
+    for x0, y0, x1, y1 in boxes:
+        dx, dy = AROUND * (x1 - x0), AROUND * (y1 - y0)
+        top, left = int(max(0.0, y0 - dy) * rows), int(max(0.0, x0 - dx) * cols)
+        mask[top : int(np.ceil((y1 + dy) * rows)), left : int(np.ceil((x1 + dx) * cols))] = True
+    return mask
+
+
+def _blobs(mask: Mask) -> Iterator[tuple[Slices, Mask]]:
+    """Connected parts of `mask`, cracks closed and whiskers cut off: where, and the part there."""
+    grid = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    grid = cv2.morphologyEx(grid, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(grid, connectivity=8)
+    for i in range(1, n):
+        x, y, w, h, _ = (int(v) for v in stats[i])
+        where = (slice(y, y + h), slice(x, x + w))
+        yield where, labels[where] == i
+
+
+def _creeps(ground: Ground, whole: Mask) -> bool:
+    """Whether it is thin and came bit by bit, as the edge of a shadow does."""
+    first, last = np.percentile(ground.age[whole], (10, 90))
+    where = _extent(whole, 1)
+    deep = float(cv2.distanceTransform(whole[where].astype(np.uint8), cv2.DIST_L2, 3).max())
+    return bool(last - first > 3.0 and deep < 3.5)
+
+
+def _judge(ground: Ground, edges: Edges, whole: Mask) -> Verdict:
+    """What a changed part of the place is, by its edge and by what is to be seen inside it, now and before."""
+    where, wide = _extent(whole, 3), _extent(whole, 8)
+    contrast = np.abs(ground.fast - ground.lit)[where]
+    most = float(np.percentile(contrast[whole[where]], 80))
+    core = ((contrast > most / 2) & whole[where]).astype(np.uint8)
+    if _fall(contrast, core) < SHARP * most:
+        return "light"
+    now, before = edges[where], edges_of(ground.slow[wide])[_inside(wide, where)]
+    inner = cv2.erode(core, BOX).astype(bool)
+    if _shows_through(now[inner], before[inner]):
+        return "light"
+    outline, across = cv2.dilate(core, BOX) - cv2.erode(core, BOX), _normals(core)
+    came, went = _outlined(now, outline, across), _outlined(before, outline, across)
+    if went > CLEARLY * came:
+        return "gone"
+    return "object" if came > CLEARLY * went else "unclear"
+
+
+def _fall(contrast: Floats, core: NDArray[np.uint8]) -> float:
+    """How much the contrast falls across the outline: at once for a thing, hardly for a pool of light."""
+    near = np.ones((5, 5), np.uint8)
+    within, beyond = (core - cv2.erode(core, near)) > 0, (cv2.dilate(core, near) - core) > 0
+    return float(np.median(contrast[within]) - np.median(contrast[beyond])) if beyond.any() else 0.0
+
+
+def _outlined(edges: Edges, outline: Floats | Image, across: Edges) -> float:
+    """How much of an outline edges follow, 0–1: a step from one side to the other, the same over some pixels.
+
+    Texture has edges there too, but of any direction.
+    """
+    along = outline.astype(np.float32)
+    step = (edges * across.conj()).real.astype(np.float32) * along
+    steady = cv2.blur(step, (9, 9)) / np.maximum(cv2.blur(along, (9, 9)), 1e-6)
+    return float(np.abs(steady)[outline > 0].mean())
+
+
+def _shows_through(now: Edges, before: Edges) -> bool:
+    """Whether the place's own edges are still to be seen: then nothing lies on it."""
+    if not before.size or np.abs(before).mean() < 0.1:
+        return False  # too plain a place to tell
+    both = float(np.linalg.norm(now) * np.linalg.norm(before))
+    return both > 0 and float(np.vdot(before, now).real) / both > 0.7
+
+
+def _normals(part: Image) -> Edges:
+    """Unit vectors across the outline of a part, as complex numbers; 0 where there is no outline."""
+    soft = cv2.GaussianBlur(part.astype(np.float32), (0, 0), 1.5)
+    across = cv2.Sobel(soft, cv2.CV_32F, 1, 0) + 1j * cv2.Sobel(soft, cv2.CV_32F, 0, 1)
+    normals: Edges = (across / np.maximum(np.abs(across), 1e-6)).astype(np.complex64)
+    return normals
+
+
+def _alike(kept: Edges, now: Edges, mask: Mask) -> float:
+    """How much the edges are those that were kept: their correlation, 0–1."""
+    size = float(np.linalg.norm(kept[mask]) * np.linalg.norm(now[mask]))
+    return max(0.0, float(np.vdot(kept[mask], now[mask]).real) / size) if size > 1e-6 else 0.0
+
+
+def _extent(mask: Mask, margin: int = 0) -> Slices:
+    """The smallest rectangle round `mask`, with a margin within the picture."""
+    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return (
+        slice(max(0, int(rows[0]) - margin), min(mask.shape[0], int(rows[-1]) + 1 + margin)),
+        slice(max(0, int(cols[0]) - margin), min(mask.shape[1], int(cols[-1]) + 1 + margin)),
+    )
+
+
+def _inside(outer: Slices, inner: Slices) -> Slices:
+    """Where `inner` lies within a picture cut to `outer`."""
+    (a, b), (c, d) = outer, inner
+    return slice(c.start - a.start, c.stop - a.start), slice(d.start - b.start, d.stop - b.start)
+
+
+def _box(where: Slices, shape: tuple[int, ...]) -> Box:
+    rows, cols = where
+    return cols.start / shape[1], rows.start / shape[0], cols.stop / shape[1], rows.stop / shape[0]
+
+
+def _same(a: Box, b: Box) -> bool:
+    """Whether half of `a` lies in `b`."""
+    wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return wide > 0 and high > 0 and wide * high > 0.5 * (a[2] - a[0]) * (a[3] - a[1])

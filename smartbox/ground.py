@@ -1,0 +1,86 @@
+"""The empty place as a camera knows it, and where it has looked different for a while. Pixels only; pure, in seconds.
+
+Two memories at different rates (a dual-rate background, after Porikli, AVSS 2007): the fast one is the picture
+without what passes, the slow one the place. Where both differ, and the fast one keeps still, something stays that was
+not there.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from smartbox.types import Floats
+
+Mask = NDArray[np.bool_]
+
+FAST_S = 1.5
+"""Time constant of the fast memory: who walks past leaves nothing in it, a rain drop neither."""
+SLOW_S = 30.0
+"""That of the slow one where nothing changed: it follows the sun, dusk and drying asphalt."""
+LOCAL = 3
+"""Light is compared within this fraction (1/n) of the picture's height: clouds and lamps do not reach everywhere."""
+LEVEL = 12.0  # grey levels: the smallest change that counts
+NOISE = 3.0  # times the difference between picture and fast memory that is usual everywhere: that is noise
+
+
+class Ground:
+    """Both memories of one camera. lit: the slow one under the light of now; age: how long (s) each pixel differs."""
+
+    def __init__(self, first: Floats) -> None:
+        """first: rows x cols grey levels, as all that follow."""
+        self.fast = first.copy()
+        self.slow = first.copy()
+        self.lit = first.copy()
+        self.age = np.zeros(first.shape, np.float32)
+        self.changed = np.zeros(first.shape, bool)
+        self.lively = np.zeros(first.shape, bool)
+        self._known = 0.0
+
+    def update(self, now: Floats, step: float, yields: Floats) -> None:
+        """`step` s after the last picture. yields: share of what changed that the slow memory takes over, per pixel."""
+        self._known += step
+        self.fast += np.float32(1 - np.exp(-step / min(FAST_S, max(self._known, 1e-3)))) * (now - self.fast)
+        away = cv2.blur(np.abs(now - self.fast), (3, 3))
+        level = max(LEVEL, NOISE * float(np.median(away[::3, ::3])))
+        self.lively = away > level / 2
+        self.lit = self._relit()
+        self.changed = cv2.blur(np.abs(self.fast - self.lit), (3, 3)) > level
+        self.age = np.where(self.changed, self.age + np.float32(step) * ~self.lively, 0.0).astype(np.float32)
+        self.slow += np.where(self.changed, yields, np.float32(1 - np.exp(-step / SLOW_S))) * (self.fast - self.slow)
+
+    def learn(self, now: Floats, step: float) -> None:
+        """While the place is not known yet: the mean of what was seen so far."""
+        self._known += step
+        weight = np.float32(step / max(self._known, step, 1e-3))
+        self.slow += weight * (now - self.slow)
+        self.fast += np.float32(1 - np.exp(-step / FAST_S)) * (now - self.fast)
+
+    def _relit(self) -> Floats:
+        """The slow memory under the light of now: what did not change around a pixel says how bright it is."""
+        size = self.fast.shape[0] // LOCAL
+        same = (~self.changed & ~self.lively).astype(np.float32)
+        known = cv2.blur(same, (size, size))
+        now, then = (cv2.blur(picture * same, (size, size)) for picture in (self.fast, self.slow))
+        gain = np.clip((now + 1.0) / (then + 1.0), 0.4, 2.5)
+        # Where all around is covered there is nothing to compare: as bright as it was.
+        trust = np.minimum(1.0, 5.0 * known)
+        lit: Floats = (self.slow * (1 + trust * (gain - 1))).astype(np.float32)
+        return lit
+
+    def lag(self, where: Mask) -> float:
+        """How long (s) the fast memory took to become still after what changed there had come."""
+        contrast = float(np.median(np.abs(self.fast[where] - self.slow[where])))
+        return float(FAST_S * np.log(max(1.0, 2 * contrast / LEVEL)))
+
+    def restart(self) -> None:
+        """Know nothing any more: this is another place, or another light."""
+        self.slow[:] = self.fast
+        self.age[:] = 0.0
+        self.changed[:] = False
+        self._known = 0.0
+
+    def absorb(self, where: Mask) -> None:
+        """What is there now belongs to the place."""
+        self.slow[where] = self.fast[where]
+        self.age[where] = 0.0
+        self.changed[where] = False
