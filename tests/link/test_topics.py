@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from smartbox.clock import SystemClock
+from smartbox.letters import Letter
 from smartbox.mqtt import LinkError, Mqtt, MqttSettings
 from tests.link.events import Events
 from tests.link.sender import Sender
@@ -50,6 +51,10 @@ def test_a_box_publishes_each_documented_topic_under_the_shipped_acl(
     sender.publisher.retained.set("source/east", {"state": "online"})
     sender.publisher.retained.set("occupancy/east", {"free": 3})
     sender.outbox.put(Events(SystemClock()).begin(), [], b"\xff\xd8picture\xff\xd9")
+    # Real ones are in test_commands.py and test_desired.py; here it is the ACL that counts.
+    sender.publisher.retained.set("reported", {"version": 0})
+    for topic in ("media/0190", "cmd/resync/ack"):
+        sender.publisher.letters.post(Letter(topic, b"{}"))
     patterns = {topic: re.sub(r"\{\w+\}", "[^/]+", topic) for topic in DOCUMENTED}
 
     def seen() -> set[str]:
