@@ -10,7 +10,11 @@ EXTRAS ?= tflite
 # What the tests talk to: a real broker, a real RTSP server, real encoders, a browser.
 TEST_PACKAGES := mosquitto mosquitto-clients ffmpeg libfaketime strace \
 	python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
-	gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad chromium chromium-driver
+	gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad chromium chromium-driver \
+	pulseaudio pulseaudio-utils libasound2-plugins
+
+# What PyAudio is compiled with: there is no wheel of it for Linux.
+MIC_PACKAGES := portaudio19-dev gcc libc6-dev python3-dev
 
 .PHONY: help run dashboard test lint bench test-demo test-dashboard faults test-systemd test-arm install uninstall clean
 .DEFAULT_GOAL := help
@@ -26,7 +30,7 @@ dashboard: $(VENV)/run.stamp ## the demo with its dashboard in your browser; BOX
 	$(if $(BROKER),,scripts/debian-packages mosquitto)
 	$(BIN)/python deploy/dashboards/demo
 
-test: $(VENV)/test.stamp ## the test suite, without the long ones below; ARGS=… goes to pytest
+test: $(VENV)/test.stamp $(VENV)/mic.stamp ## the test suite, without the long ones below; ARGS=… goes to pytest
 	scripts/debian-packages $(TEST_PACKAGES)
 	$(BIN)/python -m pytest -m 'not faults and not systemd and not arm and not slow' $(ARGS)
 
@@ -76,8 +80,13 @@ $(VENV)/run.stamp: pyproject.toml scripts/environment scripts/pick-python
 	@touch $@
 
 $(VENV)/test.stamp: pyproject.toml scripts/environment scripts/pick-python
-	scripts/environment $(VENV) demo,tflite,dev lab
+	scripts/environment $(VENV) demo,tflite,mnn,openvino,dev lab
 	@touch $(VENV)/run.stamp $@
+
+$(VENV)/mic.stamp: $(VENV)/test.stamp
+	scripts/debian-packages $(MIC_PACKAGES)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mic]'
+	@touch $@
 
 # scripts/install and scripts/uninstall read these from the environment
 export PREFIX DESTDIR EXTRAS WHEELS PURGE PYTHON

@@ -138,10 +138,13 @@ class ModelFile(Settings):
 
 
 class Tolerance(Settings):
-    """Agreement: |output - golden| <= atol + rtol * |golden|."""
+    """Agreement: |output - golden| <= atol + rtol * |golden| everywhere, and in the whole as `noise` says."""
 
     atol: float = Field(ge=0)
     rtol: float = Field(default=0.0, ge=0)
+    noise: float | None = Field(default=None, gt=0)
+    """Of each output: root mean square of what differs, as a share of the golden output's standard deviation. A few
+    values of an int8 model are far off whatever runs it; a wrong engine is a little off everywhere."""
 
 
 class Golden(Settings):

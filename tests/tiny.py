@@ -4,7 +4,10 @@
 """
 
 import json
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import flatbuffers
@@ -15,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from smartbox import bundle as bundles
 from smartbox.bundle import Bundle
+from smartbox.lab.export_mnn import to_mnn
 from smartbox.manifest import Manifest, Tolerance
 
 RNG = np.random.default_rng(7)
@@ -167,6 +171,37 @@ def tflite_bytes() -> bytes:
     return bytes(b.Output())
 
 
+@cache
+def mnn_bytes() -> bytes:
+    """The same in float, through MNN's converter; both outputs leave it real."""
+    constants = {
+        "flat": np.array([-1, 12]),
+        "shape_scores": np.array([-1, 3, 2]),
+        "shape_boxes": np.array([-1, 3, 4]),
+        **{f"w_{name}": w.T.astype(np.float32) * np.float32(W_SCALE) for name, w in WEIGHTS.items()},
+    }
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["pixels", "flat"], ["row"]),
+    ]
+    for name in WEIGHTS:
+        nodes.append(helper.make_node("MatMul", ["row", f"w_{name}"], [f"{name}_y"]))
+        nodes.append(helper.make_node("Reshape", [f"{name}_y", f"shape_{name}"], [name]))
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [info("image", TensorProto.UINT8, [1, 2, 2, 3])],
+        [info(name, TensorProto.FLOAT, [1, 3, len(w) // 3]) for name, w in WEIGHTS.items()],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "tiny.mnn"
+        to_mnn(model.SerializeToString(), path)
+        return path.read_bytes()
+
+
 def scripted_bytes() -> bytes:
     rows = float_outputs(INPUT)
     return "".join(
@@ -176,9 +211,12 @@ def scripted_bytes() -> bytes:
 
 FILES = {
     "onnxruntime": ("tiny.onnx", onnx_bytes),
+    "openvino": ("tiny-openvino.onnx", onnx_bytes),
     "tflite": ("tiny.tflite", tflite_bytes),
     "scripted": ("answers.jsonl", scripted_bytes),
 }
+if find_spec("MNN"):  # its converter comes with it
+    FILES["mnn"] = ("tiny.mnn", mnn_bytes)
 
 
 def manifest(**changes: Any) -> Manifest:

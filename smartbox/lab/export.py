@@ -1,8 +1,8 @@
-"""Trained checkpoint -> bundle: fold, calibrate, quantize, write ONNX and TFLite, record golden outputs, manifest."""
+"""Trained checkpoint -> bundle: fold, calibrate, quantize, write every format, record golden outputs, manifest."""
 
 import datetime
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,33 +12,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smartbox import __version__, bundle, plugins
+from smartbox import __version__, bundle
+from smartbox.lab import formats, golden
 from smartbox.lab.augment import plain
 from smartbox.lab.data import Picture
-from smartbox.lab.export_onnx import to_onnx
-from smartbox.lab.export_tflite import to_tflite
-from smartbox.lab.graph import capture
+from smartbox.lab.graph import Graph, capture
 from smartbox.lab.macs import count
 from smartbox.lab.nets.lrssd import STRIDES, Lrssd
-from smartbox.lab.quantize import FakeQuant, QuantGraph, calibrate, freeze
+from smartbox.lab.quantize import FakeQuant, calibrate, freeze
 from smartbox.lab.recipe import Recipe
-from smartbox.lab.train_detect import normalise
-from smartbox.manifest import (
-    Cost,
-    DecoderSpec,
-    InputSpec,
-    Manifest,
-    ModelFile,
-    OutputSpec,
-    Precision,
-    Provenance,
-    Tolerance,
-)
+from smartbox.lab.train_detect import DEVIATION, MEAN, normalise
+from smartbox.manifest import Cost, DecoderSpec, InputSpec, Manifest, ModelFile, OutputSpec, Provenance
 from smartbox.preprocess import prepare
 from smartbox.simulation import frames
 
 GOLDEN_SEED = 2_000_000
-INT8 = Precision(weight_bits=8, activation_bits=8, granularity="channel")
 
 
 @dataclass(frozen=True)
@@ -67,27 +55,25 @@ def batches(pictures: Sequence[Picture], size: int, count: int, seed: int) -> It
 
 def quantized(net: Any, recipe: Recipe, pictures: Sequence[Picture], count: int = 256) -> FakeQuant:
     """`net` with rounding, scales found on `count` of `pictures`."""
-    graph = capture(net)
+    graph = graph_of(net)
     return FakeQuant(graph, calibrate(graph, batches(pictures, recipe.size, count, recipe.seed)))
+
+
+def graph_of(net: Any) -> Graph:
+    return capture(net, MEAN, DEVIATION)
 
 
 def write(out: Path, recipe: Recipe, net: Any, fake: FakeQuant | None, release: Release) -> bundle.Bundle:
     """Write the bundle into directory `out` and check it; returns it. Without `fake`: in float, to compare with."""
     out.mkdir(parents=True, exist_ok=True)
-    model = freeze(fake) if fake else capture(net)
-    onnx_file, tflite_file = f"{recipe.name}.onnx", f"{recipe.name}.tflite"
-    to_onnx(model, recipe.size, out / onnx_file)
-    files = {"onnxruntime": bundle.model_file(out, onnx_file, INT8 if fake else None)}
-    tolerance = {"onnxruntime": Tolerance(atol=1e-3)}
-    if isinstance(model, QuantGraph):
-        to_tflite(model, recipe.size, out / tflite_file)
-        files["tflite"] = bundle.model_file(out, tflite_file, INT8)
-        tolerance = tolerances(model)
-    cost = count(net, (recipe.size, recipe.size))
-    draft = bundle.write(out, manifest(recipe, release, files, Cost(macs=cost.macs, params=cost.params)))
-    inputs = {"image": golden_input(recipe.size)}
-    golden = bundle.write_golden(out, inputs, answer(draft, inputs), tolerance)
-    return bundle.write(out, draft.manifest.model_copy(update={"golden": golden}))
+    graph, side = graph_of(net), recipe.size
+    files = formats.write(out, recipe.name, freeze(fake) if fake else graph, (side, side, 3))
+    cost = count(net, (side, side))
+    draft = manifest(recipe, release, files, Cost(macs=cost.macs, params=cost.params))
+    inputs = golden_input(side)
+    wanted = golden.answers(graph, inputs)
+    allowed = golden.tolerances(fake, wanted, golden.answers(fake, inputs)) if fake else golden.FLOAT
+    return formats.finish(out, draft, {"image": inputs}, wanted, allowed)
 
 
 def manifest(recipe: Recipe, release: Release, files: dict[str, ModelFile], cost: Cost) -> Manifest:
@@ -107,7 +93,7 @@ def manifest(recipe: Recipe, release: Release, files: dict[str, ModelFile], cost
         decoder=DecoderSpec.model_validate(decoder),
         files=files,
         cost=cost,
-        provenance=provenance(recipe, release),
+        provenance=provenance([(d.name or d.folder.name, d.licence) for d in recipe.data], recipe.seed, release),
     )
 
 
@@ -117,24 +103,11 @@ def golden_input(size: int) -> NDArray[np.uint8]:
     return np.stack([prepare(image, spec)[0] for image, _ in frames(GOLDEN_SEED, 2, per_scene=1)])
 
 
-def answer(draft: bundle.Bundle, inputs: dict[str, Any]) -> dict[str, Any]:
-    """What the box's first backend makes of `inputs`: every other has to repeat it."""
-    session: Any = plugins.load("backends", "onnxruntime")().open(draft)
-    outputs: dict[str, Any] = session.run(inputs)
-    session.close()
-    return outputs
-
-
-def tolerances(quant: QuantGraph) -> dict[str, Tolerance]:
-    """Runtimes round halves differently; a few such steps add up on the way to an output."""
-    step = max(quant.scale(name).scale for level in quant.graph.outputs for name in level)
-    return {"onnxruntime": Tolerance(atol=3.1 * step), "tflite": Tolerance(atol=6.5 * step)}
-
-
-def provenance(recipe: Recipe, release: Release) -> Provenance:
+def provenance(data: Iterable[tuple[str, str]], seed: int, release: Release) -> Provenance:
+    """data: name and licence of each set."""
     return Provenance(
-        data=tuple({"name": d.name or d.folder.name, "licence": d.licence} for d in recipe.data),
-        seeds=(recipe.seed,),
+        data=tuple({"name": name, "licence": licence} for name, licence in data),
+        seeds=(seed,),
         software={
             "smartbox": __version__,
             "torch": torch.__version__,

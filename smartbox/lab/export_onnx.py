@@ -1,8 +1,8 @@
 """Graph -> ONNX in float, QuantGraph -> ONNX int8 with QuantizeLinear / DequantizeLinear pairs.
 
-onnxruntime fuses the pairs into int8 kernels. Input `image` N x H x W x 3 uint8 BGR; outputs `scores` N x A x C
-logits, `boxes` N x A x 4 ltrb in strides, float. No Relu is written for int8: an unsigned range that begins at zero
-clips as ReLU does.
+onnxruntime and OpenVINO fuse the pairs into int8 kernels. Input N x H x W x C uint8; outputs of a detector `scores`
+N x A x C logits and `boxes` N x A x 4 ltrb in strides, of a classifier `scores` N x C logits, float. No Relu is written
+for int8: an unsigned range that begins at zero clips as ReLU does.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from smartbox.lab.graph import Graph, Op
-from smartbox.lab.nets.lrssd import STRIDES
-from smartbox.lab.quantize import INPUT_SCALE, INPUT_ZERO, QuantGraph, QuantOp
+from smartbox.lab.quantize import QuantGraph, QuantOp
 
 OPSET = 17
+FIRST_LEVEL = 3  # a detector's finest scale has one cell in 2^3 x 2^3 pixels, each further one half as many a side
+Shape = tuple[int, int, int]  # H, W, C
 
 
 class _Float:
     """Writes operations as they are; what every tensor is between operations, the int8 writer overrides."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, source: str) -> None:
         self.graph = graph
+        self.source = source
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}
 
@@ -38,12 +40,13 @@ class _Float:
         return output
 
     def image(self) -> None:
-        """N x H x W x 3 uint8 -> the graph's input: (pixel - 114) / 64."""
-        planes = self.node("Transpose", ["image"], "planes", perm=[0, 3, 1, 2])
+        """N x H x W x C uint8 -> the graph's input."""
+        planes = self.node("Transpose", [self.source], "planes", perm=[0, 3, 1, 2])
         pixels = self.node("Cast", [planes], "pixels", to=TensorProto.FLOAT)
-        grey = self.constant("grey", np.array(INPUT_ZERO, np.float32))
+        grey = self.constant("grey", np.array(self.graph.mean, np.float32))
         centred = self.node("Sub", [pixels, grey], "centred")
-        self.node("Mul", [centred, self.constant("unit", np.array(INPUT_SCALE, np.float32))], self.graph.input)
+        unit = self.constant("unit", np.array(1 / self.graph.deviation, np.float32))
+        self.node("Mul", [centred, unit], self.graph.input)
 
     def real(self, name: str, _use: str) -> str:
         """The float form of tensor `name`, for one use."""
@@ -71,6 +74,8 @@ class _Float:
             return self.node("Concat", inputs, out, axis=1)
         if op.kind == "pool":
             return self.node("MaxPool", inputs, out, kernel_shape=[2, 2], strides=[2, 2])
+        if op.kind == "mean":
+            return self.node("GlobalAveragePool", inputs, out)
         twice = self.constant("twice", np.array([1, 1, 2, 2], np.float32))
         how = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
         return self.node("Resize", [*inputs, "", twice], out, **how)
@@ -81,39 +86,54 @@ class _Float:
         shape = self.constant(f"rows_{channels}", np.array([0, -1, channels], np.int64))
         return self.node("Reshape", [last, shape], f"{name}_rows")
 
-    def save(self, size: int, path: Path) -> None:
-        """Write all of the graph for pictures of size x size, with a free batch."""
-        self.image()
-        for op in self.graph.ops:
-            self.keep(self.compute(op), op)
-        classes = next(len(op.weight) for op in self.graph.ops if op.name == self.graph.outputs[0][0])
-        scores = [self.rows(logits, classes) for logits, _, _ in self.graph.outputs]
-        boxes = [self.node("Add", [self.rows(c, 4), self.rows(r, 4)], f"{r}_sum") for _, c, r in self.graph.outputs]
+    def detections(self, height: int, width: int) -> list[Any]:
+        """The outputs of a detector; the cells of all scales one after the other."""
+        classes, cells = self.channels(self.graph.outputs[0][0]), 0
+        scores, boxes = [], []
+        for scale, (logits, coarse, correction) in enumerate(self.graph.outputs):
+            scores.append(self.rows(logits, classes))
+            boxes.append(self.node("Add", [self.rows(coarse, 4), self.rows(correction, 4)], f"{correction}_sum"))
+            cells += (height >> scale + FIRST_LEVEL) * (width >> scale + FIRST_LEVEL)
         self.node("Concat", scores, "scores", axis=1)
         self.node("Concat", boxes, "boxes", axis=1)
-        cells = sum((size // stride) ** 2 for stride in STRIDES)
         info = helper.make_tensor_value_info
-        inputs = [info("image", TensorProto.UINT8, ["N", size, size, 3])]
-        outputs = [
+        return [
             info("scores", TensorProto.FLOAT, ["N", cells, classes]),
             info("boxes", TensorProto.FLOAT, ["N", cells, 4]),
         ]
-        graph = helper.make_graph(self.nodes, "lrssd", inputs, outputs, list(self.constants.values()))
+
+    def classes(self) -> list[Any]:
+        """The output of a classifier."""
+        name = self.graph.outputs[0][0]
+        self.node("Flatten", [self.real(name, "output")], "scores", axis=1)
+        return [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", self.channels(name)])]
+
+    def channels(self, name: str) -> int:
+        return next(len(op.weight) for op in self.graph.ops if op.name == name)
+
+    def model(self, shape: Shape) -> Any:
+        """All of the graph for inputs of `shape`, with a free batch."""
+        self.image()
+        for op in self.graph.ops:
+            self.keep(self.compute(op), op)
+        outputs = self.detections(*shape[:2]) if len(self.graph.outputs[0]) == 3 else self.classes()
+        inputs = [helper.make_tensor_value_info(self.source, TensorProto.UINT8, ["N", *shape])]
+        graph = helper.make_graph(self.nodes, "smartbox", inputs, outputs, list(self.constants.values()))
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="smartbox")
         onnx.checker.check_model(model)
-        path.write_bytes(model.SerializeToString())
+        return model
 
 
 class _Int8(_Float):
-    def __init__(self, quant: QuantGraph) -> None:
-        super().__init__(quant.graph)
+    def __init__(self, quant: QuantGraph, source: str) -> None:
+        super().__init__(quant.graph, source)
         self.quant = quant
         self.items: dict[str, QuantOp] = {item.op.name: item for item in quant.ops}
 
     def image(self) -> None:
         """The pixels are the quantized input already."""
-        self.node("Transpose", ["image"], f"{self.graph.input}_q", perm=[0, 3, 1, 2])
+        self.node("Transpose", [self.source], f"{self.graph.input}_q", perm=[0, 3, 1, 2])
 
     def step(self, name: str) -> tuple[str, str]:
         """Names of the constants scale and zero point of tensor `name`."""
@@ -143,7 +163,7 @@ class _Int8(_Float):
         return found
 
 
-def to_onnx(model: QuantGraph | Graph, size: int, path: Path) -> None:
-    """Write `path`: int8 from a QuantGraph, float from a Graph."""
-    writer = _Int8(model) if isinstance(model, QuantGraph) else _Float(model)
-    writer.save(size, path)
+def to_onnx(model: QuantGraph | Graph, shape: Shape, path: Path, source: str = "image") -> None:
+    """Write `path` for inputs `source` of `shape`: int8 from a QuantGraph, float from a Graph."""
+    writer = _Int8(model, source) if isinstance(model, QuantGraph) else _Float(model, source)
+    path.write_bytes(writer.model(shape).SerializeToString())

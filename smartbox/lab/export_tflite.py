@@ -1,7 +1,7 @@
 """QuantGraph -> TFLite int8, written directly: the same integers as the ONNX file, so that both give equal results.
 
-Input `image` 1 x H x W x 3 uint8 BGR; outputs `scores` 1 x A x C logits and `boxes` 1 x A x 4, float. int8 tensors
-hold the unsigned value minus 128. TFLite's SAME padding is lopsided at stride 2, so those are padded explicitly.
+Input 1 x H x W x C uint8; outputs as those of the ONNX file, batch 1. int8 tensors hold the unsigned value minus 128.
+TFLite's SAME padding is lopsided at stride 2, so those are padded explicitly.
 """
 
 from pathlib import Path
@@ -19,10 +19,10 @@ Shape = tuple[int, int, int]  # H, W, C
 
 
 class _Writer:
-    def __init__(self, quant: QuantGraph, size: int) -> None:
+    def __init__(self, quant: QuantGraph, shape: Shape) -> None:
         self.quant, self.flat = quant, FlatModel()
         self.index: dict[str, int] = {}
-        self.shape: dict[str, Shape] = {quant.graph.input: (size, size, 3)}
+        self.shape: dict[str, Shape] = {quant.graph.input: shape}
 
     def stored(self, name: str, shape: Shape, owner: str | None = None) -> int:
         """A new int8 tensor, with the scale of tensor `owner`."""
@@ -31,10 +31,10 @@ class _Writer:
         self.index[name], self.shape[name] = index, shape
         return index
 
-    def image(self) -> int:
+    def image(self, source: str) -> int:
         name = self.quant.graph.input
         scale, shape = self.quant.scale(name), self.shape[name]
-        image = self.flat.tensor("image", (1, *shape), "uint8", [scale.scale], [scale.zero])
+        image = self.flat.tensor(source, (1, *shape), "uint8", [scale.scale], [scale.zero])
         self.flat.operator("QUANTIZE", [image], self.stored(name, shape), "QuantizeOptions")
         return image
 
@@ -56,6 +56,10 @@ class _Writer:
             out = self.stored(op.name, (height // 2, width // 2, channels))
             box = {"StrideW": 2, "StrideH": 2, "FilterWidth": 2, "FilterHeight": 2, "Padding": tflite.Padding.VALID}
             flat.operator("MAX_POOL_2D", inputs, out, "Pool2DOptions", 2, **box)
+        elif op.kind == "mean":
+            out = self.stored(op.name, (1, 1, channels))
+            axes = flat.constant(f"{op.name}_axes", np.array([1, 2], np.int32))
+            flat.operator("MEAN", [*inputs, axes], out, "ReducerOptions", 2, KeepDims=True)
         else:
             out = self.stored(op.name, (height * 2, width * 2, channels))
             size = flat.constant(f"{op.name}_size", np.array([height * 2, width * 2], np.int32))
@@ -106,11 +110,13 @@ class _Writer:
     def rows(self, name: str) -> int:
         """1 x H x W x C int8 -> 1 x HW x C float."""
         height, width, channels = self.shape[name]
-        real = self.flat.tensor(f"{name}_real", (1, height, width, channels), "float32")
+        return self.reshaped(name, f"{name}_rows", [1, height * width, channels])
+
+    def reshaped(self, name: str, label: str, shape: list[int]) -> int:
+        real = self.flat.tensor(f"{name}_real", (1, *self.shape[name]), "float32")
         self.flat.operator("DEQUANTIZE", [self.index[name]], real, "DequantizeOptions", 2)
-        shape = [1, height * width, channels]
         wanted = self.flat.constant(f"{name}_shape", np.array(shape, np.int32))
-        flat = self.flat.tensor(f"{name}_rows", shape, "float32")
+        flat = self.flat.tensor(label, shape, "float32")
         return self.flat.operator("RESHAPE", [real, wanted], flat, "ReshapeOptions", NewShape=shape)
 
     def summed(self, coarse: str, refine: str) -> int:
@@ -122,17 +128,22 @@ class _Writer:
         out = self.flat.tensor(name, (1, cells, channels), "float32")
         return self.flat.operator("CONCATENATION", parts, out, "ConcatenationOptions", Axis=1)
 
+    def detections(self) -> list[int]:
+        levels = self.quant.graph.outputs
+        cells = sum(self.shape[logits][0] * self.shape[logits][1] for logits, _, _ in levels)
+        scores = [self.rows(logits) for logits, _, _ in levels]
+        boxes = [self.summed(coarse, refine) for _, coarse, refine in levels]
+        classes = self.shape[levels[0][0]][2]
+        return [self.joined("scores", scores, cells, classes), self.joined("boxes", boxes, cells, 4)]
 
-def to_tflite(quant: QuantGraph, size: int, path: Path) -> None:
-    """Write `path` for one picture of size x size."""
-    writer = _Writer(quant, size)
-    image = writer.image()
+
+def to_tflite(quant: QuantGraph, shape: Shape, path: Path, source: str = "image") -> None:
+    """Write `path` for one input `source` of `shape`."""
+    writer = _Writer(quant, shape)
+    image = writer.image(source)
     for item in quant.ops:
         writer.write(item)
-    levels = quant.graph.outputs
-    cells = sum(writer.shape[logits][0] * writer.shape[logits][1] for logits, _, _ in levels)
-    scores = [writer.rows(logits) for logits, _, _ in levels]
-    boxes = [writer.summed(coarse, refine) for _, coarse, refine in levels]
-    classes = writer.shape[levels[0][0]][2]
-    outputs = [writer.joined("scores", scores, cells, classes), writer.joined("boxes", boxes, cells, 4)]
-    path.write_bytes(writer.flat.finish([image], outputs, "smartbox lrssd int8"))
+    logits = quant.graph.outputs[0][0]
+    detector = len(quant.graph.outputs[0]) == 3
+    outputs = writer.detections() if detector else [writer.reshaped(logits, "scores", [1, writer.shape[logits][2]])]
+    path.write_bytes(writer.flat.finish([image], outputs, "smartbox int8"))

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from torch import fx
+from torch import fx, nn
 from torch.nn import functional as F
 
 from smartbox.lab.nets.layers import ConvBN, Predict
 
-Kind = Literal["conv", "add", "concat", "pool", "up"]
+MEAN, DEVIATION = 114.0, 64.0  # of pictures, unless a recipe says otherwise
+Kind = Literal["conv", "add", "concat", "pool", "up", "mean"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,22 +30,34 @@ class Op:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Operations in order. outputs: per scale the names of (class logits, coarse boxes, correction)."""
+    """Operations in order.
+
+    outputs: names of tensors; of a detector per scale (class logits, coarse boxes, correction), of a classifier once
+    (class logits,). The input is (value - mean) / deviation of the uint8 values that the box gives.
+    """
 
     input: str
     ops: tuple[Op, ...]
-    outputs: tuple[tuple[str, str, str], ...]
+    outputs: tuple[tuple[str, ...], ...]
     shared: Mapping[str, str] = field(default_factory=dict)
     """Tensor -> the tensor whose scale it must share: parts of a concat, pools and upsampling change no value."""
+    mean: int = round(MEAN)
+    deviation: float = DEVIATION
 
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: Any, module_qualified_name: str) -> bool:  # noqa: ARG002  # torch names them
-        return isinstance(m, ConvBN | Predict)
+        return isinstance(m, ConvBN | Predict | nn.Linear)
 
 
-def capture(net: Any) -> Graph:
-    """`net` (in eval) as a Graph. ValueError for an operation that the exporters do not know."""
+def capture(net: Any, mean: float = MEAN, deviation: float = DEVIATION) -> Graph:
+    """`net` (in eval) as a Graph. ValueError for an operation that the exporters do not know.
+
+    mean, deviation: what the net was trained with. The mean is a whole number, so that the stored values are the
+    quantized input already and are not rounded once more.
+    """
+    if mean != round(mean) or not 0 <= mean <= 255:
+        raise ValueError(f"the input's mean is {mean:g}; int8 needs a whole number of 0 to 255")
     traced = _Tracer().trace(net.eval())
     modules = dict(net.named_modules())
     ops: dict[str, Op] = {}
@@ -54,17 +67,20 @@ def capture(net: Any) -> Graph:
         if node.op == "placeholder":
             source = node.name
         elif node.op == "output":
-            outputs = tuple(tuple(n.name for n in level) for level in node.args[0])
+            levels = node.args[0] if isinstance(node.args[0], list) else [[node.args[0]]]
+            outputs = tuple(tuple(n.name for n in level) for level in levels)
         elif node.op == "call_module":
             ops[node.name] = _conv(node.name, node.args[0].name, modules[node.target])
         else:
             _function(node, ops)
     listed = tuple(ops.values())
-    return Graph(source, listed, outputs, _shared(listed))
+    return Graph(source, listed, outputs, _shared(listed), round(mean), deviation)
 
 
 def _conv(name: str, source: str, layer: Any) -> Op:
     """Batch norm folded: w' = w g / sqrt(var + eps), b' = beta - mean g / sqrt(var + eps)."""
+    if isinstance(layer, nn.Linear):  # a 1x1 convolution of a map of one pixel
+        return Op("conv", name, (source,), weight=layer.weight.detach().clone()[:, :, None, None], bias=_bias(layer))
     conv = layer.conv
     weight = conv.weight.detach().clone().contiguous()
     if isinstance(layer, Predict):
@@ -76,8 +92,14 @@ def _conv(name: str, source: str, layer: Any) -> Op:
     return Op("conv", name, (source,), layer.relu, weight, bias, conv.stride[0], conv.groups)
 
 
+def _bias(layer: Any) -> Any:
+    return torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias.detach().clone()
+
+
 def _function(node: Any, ops: dict[str, Op]) -> None:
-    if node.target is torch.add:
+    if node.op == "call_method" and node.target == "mean" and tuple(node.args[1]) == (2, 3):
+        ops[node.name] = Op("mean", node.name, (node.args[0].name,))
+    elif node.target is torch.add:
         ops[node.name] = Op("add", node.name, tuple(n.name for n in node.args[:2]))
     elif node.target is torch.cat:
         ops[node.name] = Op("concat", node.name, tuple(n.name for n in node.args[0]))
@@ -109,14 +131,17 @@ def _shared(ops: tuple[Op, ...]) -> dict[str, str]:
     return {name: root(name) for name in names}
 
 
-def run(graph: Graph, x: Any, seen: Any = None, weights: Any = None) -> list[tuple[Any, Any, Any]]:
-    """Compute the graph; `seen(name, tensor)` may replace each tensor, `weights(op)` each convolution's weight."""
+def run(graph: Graph, x: Any, seen: Any = None, weights: Any = None) -> list[tuple[Any, ...]]:
+    """Compute the graph's outputs, N x C x H x W each.
+
+    `seen(name, tensor)` may replace each tensor, `weights(op)` each convolution's weight.
+    """
     keep = seen or (lambda _name, tensor: tensor)
     values = {graph.input: keep(graph.input, x)}
     for op in graph.ops:
         y = _compute(op, [values[n] for n in op.inputs], weights(op) if weights and op.kind == "conv" else op.weight)
         values[op.name] = keep(op.name, F.relu(y) if op.relu else y)
-    return [(values[a], values[b], values[c]) for a, b, c in graph.outputs]
+    return [tuple(values[name] for name in level) for level in graph.outputs]
 
 
 def _compute(op: Op, inputs: list[Any], weight: Any) -> Any:
@@ -128,4 +153,6 @@ def _compute(op: Op, inputs: list[Any], weight: Any) -> Any:
         return torch.cat(inputs, 1)
     if op.kind == "pool":
         return F.max_pool2d(inputs[0], 2)
+    if op.kind == "mean":
+        return inputs[0].mean((2, 3), keepdim=True)
     return F.interpolate(inputs[0], scale_factor=2.0, mode="nearest")

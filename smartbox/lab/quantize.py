@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from smartbox.lab.graph import Graph, Op, run
-from smartbox.lab.train_detect import DEVIATION, MEAN
 
 LEVELS = 255
-INPUT_SCALE, INPUT_ZERO = 1.0 / DEVIATION, int(MEAN)  # pixels are the quantized input: value = (pixel - 114) / 64
+SAMPLES = 4096  # values of each tensor and batch that a scale is found on
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,14 @@ def calibrate(graph: Graph, batches: Iterable[Any]) -> dict[str, Scale]:
     """Range of every tensor (shared where the graph says so) with the least squared error over `batches`."""
     samples: dict[str, list[Any]] = {}
     extremes: dict[str, tuple[float, float]] = {}
+    chance = torch.Generator().manual_seed(0)
 
     def look(name: str, tensor: Any) -> Any:
         owner = graph.shared.get(name, name)
         flat = tensor.detach().flatten()
         low, high = extremes.get(owner, (0.0, 0.0))
         extremes[owner] = (min(low, float(flat.min())), max(high, float(flat.max())))
-        samples.setdefault(owner, []).append(flat[torch.randint(len(flat), (4096,))])
+        samples.setdefault(owner, []).append(flat[torch.randint(len(flat), (SAMPLES,), generator=chance)])
         return tensor
 
     with torch.no_grad():
@@ -49,7 +49,7 @@ def calibrate(graph: Graph, batches: Iterable[Any]) -> dict[str, Scale]:
         owner: _best(torch.cat(found), *extremes[owner], 1.0 if owner in ends else 0.4)
         for owner, found in samples.items()
     }
-    return scales | {graph.input: Scale(INPUT_SCALE, INPUT_ZERO)}
+    return scales | {graph.input: Scale(1.0 / graph.deviation, graph.mean)}
 
 
 def _best(values: Any, low: float, high: float, least_share: float) -> Scale:
@@ -74,7 +74,7 @@ def _straight(exact: Any, x: Any) -> Any:
 
 
 class FakeQuant(nn.Module):
-    """The graph with rounding, in float: N x 3 x H x W normalised -> levels, as the net itself."""
+    """The graph with rounding, in float: N x C x H x W normalised -> the graph's outputs."""
 
     def __init__(self, graph: Graph, scales: Mapping[str, Scale]) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class FakeQuant(nn.Module):
         )
         return replace(self.graph, ops=ops)
 
-    def forward(self, x: Any) -> list[tuple[Any, Any, Any]]:
+    def forward(self, x: Any) -> list[tuple[Any, ...]]:
         return run(self._live(), x, self._round, lambda op: fake_weight(op.weight))
 
     def _round(self, name: str, tensor: Any) -> Any:

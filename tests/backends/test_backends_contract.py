@@ -17,6 +17,8 @@ from tests import tiny
 NAMES = plugins.names("backends")
 ABSENT: dict[str, dict[str, Any]] = {
     "onnxruntime": {"providers": ["NoSuchExecutionProvider"]},
+    "openvino": {"device": "GPU.7"},
+    "mnn": {"device": "CUDA"},
     "tflite": {"delegates": ["/nowhere/libedgetpu.so.1"]},
     "scripted": {"refuse": "the device is not there"},
 }
@@ -29,10 +31,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def settings(name: str, **changes: Any) -> Any:
-    assert name in tiny.FILES and name in ABSENT, f"give backend {name!r} a tiny model in tiny.py and an absent device"
     plugin = plugins.load("backends", name)
     if not plugin.installed():
         pytest.skip(f"no runtime of {name} here: {', '.join(plugin.modules)}")
+    assert name in tiny.FILES and name in ABSENT, f"give backend {name!r} a tiny model in tiny.py and an absent device"
     return plugin(**changes)
 
 

@@ -63,7 +63,7 @@ def test_rounding_changes_little(case: Case) -> None:
 
 
 def test_onnxruntime_computes_what_torch_with_rounding_does(case: Case, tmp_path: Path) -> None:
-    to_onnx(case.quant, SIZE, tmp_path / "m.onnx")
+    to_onnx(case.quant, (SIZE, SIZE, 3), tmp_path / "m.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     scores, boxes = session.run(["scores", "boxes"], {"image": case.pixels.numpy()})
     agree(case, "scores", scores, slice(None), 4)
@@ -72,7 +72,7 @@ def test_onnxruntime_computes_what_torch_with_rounding_does(case: Case, tmp_path
 
 def test_tflite_computes_what_torch_with_rounding_does(case: Case, tmp_path: Path) -> None:
     interpreter = pytest.importorskip("tflite_runtime.interpreter")
-    to_tflite(case.quant, SIZE, tmp_path / "m.tflite")
+    to_tflite(case.quant, (SIZE, SIZE, 3), tmp_path / "m.tflite")
     engine = interpreter.Interpreter(str(tmp_path / "m.tflite"))
     engine.allocate_tensors()
     outputs = {d["name"]: d["index"] for d in engine.get_output_details()}
