@@ -130,5 +130,7 @@ class Consumer:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # No circle, so that paho closes its last sockets now and not in some other test.
+        self._client.on_message = self._client.on_connect = self._client.on_subscribe = None
         wrong = self.invalid()
         assert not wrong, f"{len(wrong)} events on the wire are not valid, the first: {wrong[0]}"

@@ -129,6 +129,36 @@ def test_the_will_is_published_when_the_line_is_cut(mosquitto: Mosquitto, consum
     assert consumer.on("state")[0].payload == b"lost"
 
 
+def test_a_refusal_is_heard_after_the_broker_hung_up() -> None:
+    """It answers, leaves what else it was sent unread, and resets the line; then nothing can be sent any more."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    gone = threading.Event()
+
+    def deny() -> None:
+        broker, _ = listener.accept()
+        with broker:
+            broker.recv(65536)
+            broker.sendall(b"\x20\x03\x00\x00\x00")  # CONNACK
+            broker.recv(10)  # the head of a PUBLISH
+            broker.sendall(b"\x40\x04\x00\x01\x87\x00")  # PUBACK 1: not authorized
+        gone.set()
+
+    thread = threading.Thread(target=deny)
+    thread.start()
+    link = Mqtt(MqttSettings(url=f"mqtt://127.0.0.1:{listener.getsockname()[1]}"), "box")
+    link.connect()
+    link.publish("a/b", bytes(1000))
+    assert gone.wait(10)
+    thread.join()
+    with pytest.raises(LinkError, match="closed by the other end"):
+        while True:
+            link.publish("a/c", bytes(1000))
+            link.poll(0.1)
+    assert [(ack.mid, ack.reason) for ack in link.acks] == [(1, 0x87)]
+    link.close()
+    listener.close()
+
+
 def test_messages_come_down(mosquitto: Mosquitto) -> None:
     up, down = (Mqtt(MqttSettings(url=mosquitto.url), name) for name in ("up", "down"))
     down.connect()
