@@ -202,6 +202,7 @@ class _Evidence(_Part):
     name: str
     """File name in the box's evidence directory."""
     sha256: str
+    """Of the plain picture, also where it lies sealed on the disk; so are `bytes`."""
     bytes: int
 
 
