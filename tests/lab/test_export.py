@@ -14,7 +14,7 @@ from smartbox import plugins
 from smartbox.agreement import compare
 from smartbox.bundle import Bundle
 from smartbox.errors import BackendError
-from smartbox.lab import formats, golden
+from smartbox.lab import formats, golden, reformat
 from smartbox.lab.export_mnn import to_mnn
 from smartbox.lab.graph import Graph, capture
 from smartbox.lab.nets.lrssd import Lrssd, LrssdSpec
@@ -145,3 +145,24 @@ def test_what_is_no_model_is_told_by_the_converter(tmp_path: Path) -> None:
     graph = onnx.helper.make_graph([node], "odd", [info("image", 1, [1, 4])], [info("scores", 1, [1, 4])])
     with pytest.raises(BackendError, match="MNN's converter failed"):
         to_mnn(onnx.helper.make_model(graph).SerializeToString(), tmp_path / "odd.mnn")
+
+
+def test_formats_are_added_to_a_bundle_that_has_only_onnx(detector: Case, tmp_path: Path) -> None:
+    for file in detector.bundle.path.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "tiny.mnn").unlink()
+    files = {"onnxruntime": detector.bundle.manifest.files["onnxruntime"]}
+    old = bundles.write(tmp_path, detector.bundle.manifest.model_copy(update={"files": files}))
+    new = reformat.add_formats(old)
+    assert set(new.manifest.files) == {"onnxruntime", "openvino", "mnn"}
+    assert new.weights("onnxruntime") == detector.bundle.weights("onnxruntime")
+    assert formats.check(new) == dict.fromkeys(formats.check(new), "")
+
+
+def test_the_net_behind_a_bundle_is_told_from_another(detector: Case) -> None:
+    constants = reformat.constants(detector.bundle)
+    scales = reformat.scales(detector.graph, constants)
+    assert reformat.different(freeze(FakeQuant(detector.graph, scales)), constants) == []
+    other = FakeQuant(detector.graph, scales)
+    torch.nn.init.normal_(next(iter(other.weights.values())))
+    assert len(reformat.different(freeze(other), constants)) == 1
