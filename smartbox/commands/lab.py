@@ -17,6 +17,7 @@ SIMULATED = "person,bicycle,car,motorcycle,bus,truck"
 NEEDS = {
     "train": "torch",
     "export": "torch",
+    "formats": "onnx",
     "teach": "cv2",
     "simulate": "cv2",
     "evaluate": "pycocotools",
@@ -77,8 +78,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     keygen = parts.add_parser("keygen", help="a new pair of keys; the public one is printed and written to FILE.pub")
     keygen.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the private key; keep it safe")
     keygen.add_argument("--reader", action="store_true", help="to open sealed pictures with, instead of to sign models")
-    for part in (train, export, teach, simulate, score, platt, seal, keygen):
+    for part in (train, export, _formats_parser(parts), teach, simulate, score, platt, seal, keygen):
         part.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def _formats_parser(parts: Any) -> argparse.ArgumentParser:
+    formats: argparse.ArgumentParser = parts.add_parser(
+        "formats", help="add the formats that a bundle lacks, from its own int8 file"
+    )
+    formats.add_argument("bundle", help="directory of the bundle")
+    formats.add_argument("--recipe", type=Path, help="with --checkpoint: the one that it was trained by")
+    kept = "what it was exported from: golden outputs become those of the float net"
+    formats.add_argument("--checkpoint", type=Path, help=kept)
+    return formats
 
 
 def main(args: argparse.Namespace) -> int:
@@ -116,6 +128,29 @@ def _export(args: argparse.Namespace) -> dict[str, Any]:
         "sha256": bundle.sha256,
         "bytes": {backend: file.bytes for backend, file in bundle.manifest.files.items()},
         "macs": bundle.manifest.cost.macs,
+    }
+
+
+def _formats(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.bundle import Bundle
+
+    if bool(args.recipe) != bool(args.checkpoint):
+        raise UsageError("--recipe and --checkpoint go together")
+    if args.checkpoint and importlib.util.find_spec("torch") is None:
+        raise ConfigError("lab formats --checkpoint needs the package torch: pip install 'smartbox[lab]'")
+    from smartbox.lab import reformat
+
+    bundle = reformat.add_formats(Bundle.open(args.bundle))
+    if args.checkpoint:
+        from smartbox.lab import recipe
+
+        bundle = reformat.float_golden(bundle, recipe.read(args.recipe), args.checkpoint)
+    tolerance = bundle.manifest.golden.tolerance if bundle.manifest.golden else {}
+    return {
+        "bundle": str(bundle.path),
+        "sha256": bundle.sha256,
+        "bytes": {backend: file.bytes for backend, file in bundle.manifest.files.items()},
+        "tolerance": {backend: allowed.model_dump(exclude_none=True) for backend, allowed in tolerance.items()},
     }
 
 
@@ -184,6 +219,7 @@ def _group(text: str) -> tuple[str, tuple[str, ...]]:
 _PARTS = {
     "train": _train,
     "export": _export,
+    "formats": _formats,
     "teach": _teach,
     "simulate": _simulate,
     "evaluate": _evaluate,
