@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     seal.add_argument("bundle", help="directory of the bundle")
     seal.add_argument("--key", type=Path, required=True, metavar="FILE", help="the publisher's private key: it signs")
     seal.add_argument(
-        "--for", dest="readers", action="append", required=True, metavar="BOX",
-        help="public key of a box (`smartbox models key` prints it), or a file that holds it; once per box",
+        "--for", dest="readers", action="extend", nargs="+", required=True, metavar="BOX",
+        help="public keys of boxes (`smartbox models key` prints a box's), or files that hold one",
     )  # fmt: skip
-    seal.add_argument("--release", type=seed, required=True, metavar="N", help="rises with every release of this model")
+    seal.add_argument("--release", type=seed, metavar="N", help="rises with every release; default: the time")
     seal.add_argument("--not-after", type=not_after, metavar="TIME", help="not to be installed later; default 1 year")
     seal.add_argument("--hardware", action="append", default=[], metavar="NAME", help="only for these, e.g. aarch64")
     seal.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the sealed file, NAME.sealed")
@@ -193,7 +194,8 @@ def _seal(args: argparse.Namespace) -> dict[str, Any]:
     from smartbox.bundle import Bundle
     from smartbox.lab import sealing
 
-    terms = sealing.Terms(args.release, args.not_after or sealing.in_a_year(), tuple(args.hardware))
+    release = int(time.time()) if args.release is None else args.release
+    terms = sealing.Terms(release, args.not_after or sealing.in_a_year(), tuple(args.hardware))
     return sealing.seal(Bundle.open(args.bundle), args.out, args.key, args.readers, terms)
 
 

@@ -116,6 +116,16 @@ def test_keys_are_made_once(lab: Lab) -> None:
     assert said.document["public"].startswith("x25519:")
 
 
+def test_releases_number_themselves_and_one_file_serves_many_boxes(lab: Lab) -> None:
+    out = lab.site.path / "eyes.sealed"
+    boxes = [lab.site.path / "box.pub", opening_key().public]
+    eyes = lab.site.path / "models" / "eyes"
+    said = lab.smartbox("lab", "seal", eyes, "--key", lab.key, "--for", *boxes, "-o", out, "--json")
+    assert said.code == 0, said.err
+    assert said.document["release"] > 1_700_000_000 and len(said.document["for"]) == 2
+    assert lab.models("install", out).code == 0
+
+
 def test_what_cannot_be_sealed(lab: Lab) -> None:
     eyes, out = lab.site.path / "models" / "eyes", lab.site.path / "out.sealed"
     good = {"--key": lab.key, "--for": lab.site.path / "box.pub", "--release": 1}
