@@ -15,14 +15,17 @@ EXAMPLE = (
     "smartbox lab evaluate models/lrssd-park --data detect/val --group vehicle=car,bus,truck --ignore motorcycle --json"
 )
 SIMULATED = "person,bicycle,car,motorcycle,bus,truck"
+KINDS = ("yolox", "yolov5", "yolov8", "nanodet", "boxes")
 NEEDS = {
     "train": "torch",
     "export": "torch",
     "formats": "onnx",
+    "examples": "torch",
     "teach": "cv2",
     "simulate": "cv2",
     "evaluate": "pycocotools",
     "calibrate": "scipy",
+    "import": "onnxruntime",
 }
 
 
@@ -40,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--calibrate", type=count, default=256, metavar="N", help="pictures to find scales on")
     export.add_argument("--float", action="store_true", help="not quantized, ONNX only: to compare with")
     export.add_argument("--note", default="", help="goes into the manifest's provenance")
+    examples, bring = _examples_parser(parts), _import_parser(parts)
     teach = parts.add_parser("teach", help="boxes of another detector for classes that a data set does not label")
     teach.add_argument("bundle", help="the teacher's; its labels are matched by name")
     teach.add_argument("--data", type=Path, required=True, help="holds images/ and classes.txt")
@@ -58,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     score.add_argument("--group", action="append", default=[], metavar="NAME=A,B", help="score A and B as one class")
     score.add_argument("--ignore", action="append", default=[], metavar="CLASS", help="neither hits nor misses")
     score.add_argument("--prefix", default="", help="only pictures whose name begins so")
+    score.add_argument(
+        "--split",
+        choices=("test", "dev", "train", "all"),
+        default="test",
+        help="of sounds: the part of the recordings that is scored, by smartbox/lab/soundclips.py (default test)",
+    )
     platt = parts.add_parser(
         "calibrate", help="make a score of 0.5 mean: as often right as wrong; rewrites the manifest"
     )
@@ -79,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     keygen = parts.add_parser("keygen", help="a new pair of keys; the public one is printed and written to FILE.pub")
     keygen.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the private key; keep it safe")
     keygen.add_argument("--reader", action="store_true", help="to open sealed pictures with, instead of to sign models")
-    for part in (train, export, _formats_parser(parts), teach, simulate, score, platt, seal, keygen):
+    for part in (train, export, _formats_parser(parts), teach, simulate, score, platt, seal, keygen, examples, bring):
         part.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
 
@@ -92,6 +102,50 @@ def _formats_parser(parts: Any) -> argparse.ArgumentParser:
     kept = "what it was exported from: golden outputs become those of the float net"
     formats.add_argument("--checkpoint", type=Path, help=kept)
     return formats
+
+
+def _examples_parser(parts: Any) -> argparse.ArgumentParser:
+    examples: argparse.ArgumentParser = parts.add_parser(
+        "examples", help="a classifier's held out examples as pictures, a folder per class"
+    )
+    examples.add_argument("recipe", type=Path, help="of the classifier")
+    examples.add_argument("-o", "--out", type=Path, required=True, help="directory of the folders")
+    examples.add_argument("--part", choices=("val", "train"), default="val", help="of the split (default val)")
+    return examples
+
+
+def _import_parser(parts: Any) -> argparse.ArgumentParser:
+    bring: argparse.ArgumentParser = parts.add_parser("import", help="your own ONNX detector as a bundle")
+    bring.add_argument(
+        "model", type=Path, help="YOLOX, YOLOv5 to 11, NanoDet, or a graph that ends in boxes and scores"
+    )
+    bring.add_argument("-o", "--out", type=Path, required=True, help="directory of the bundle; its name is the model's")
+    bring.add_argument("--labels", type=Path, metavar="FILE", help="one per line, in class order; default COCO's 80")
+    bring.add_argument(
+        "--kind", choices=("yolox", "yolov5", "yolov8", "nanodet", "boxes"), help="default: by its shapes"
+    )
+    bring.add_argument("--size", type=_size, metavar="WxH", help="of the input, where the model leaves it open")
+    bring.add_argument("--colour", choices=("RGB", "BGR"), help="default: as is usual for its kind")
+    bring.add_argument("--scale", type=float, help="of pixels 0-255 before mean and std; default: usual for its kind")
+    bring.add_argument("--mean", type=_numbers, metavar="A,B,C", help="one number, or one per channel")
+    bring.add_argument("--std", type=_numbers, metavar="A,B,C", help="one number, or one per channel")
+    bring.add_argument("--threshold", type=float, default=0.35, help="of scores (default 0.35)")
+    bring.add_argument("--pictures", type=Path, metavar="DIR", help="to try it on; default: simulated ones")
+    return bring
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r}: write it as 640x640, width first")
+    return int(width), int(height)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write one number, or one per channel: 103.5,116.3,123.7") from None
 
 
 def main(args: argparse.Namespace) -> int:
@@ -117,19 +171,31 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _export(args: argparse.Namespace) -> dict[str, Any]:
-    from smartbox.lab import export, recipe, train_detect
+    from smartbox.lab import export, export_classify, recipe, recipe_classify, train_detect
 
-    plan = recipe.read(args.recipe)
-    net = export.restore(plan, args.checkpoint)
-    fake = None if args.float else export.quantized(net, plan, train_detect.gather(plan)[0], args.calibrate)
     release = export.Release(args.version, args.note)
-    bundle = export.write(args.out, plan, net, fake, release)
+    if recipe_classify.task_of(args.recipe) == "detect":
+        plan = recipe.read(args.recipe)
+        net = export.restore(plan, args.checkpoint)
+        fake = None if args.float else export.quantized(net, plan, train_detect.gather(plan)[0], args.calibrate)
+        bundle = export.write(args.out, plan, net, fake, release)
+    else:
+        wanted = recipe_classify.read(args.recipe)
+        net = export_classify.restore(wanted, args.checkpoint)
+        fake = None if args.float else export_classify.quantized(net, wanted, args.calibrate)
+        bundle = export_classify.write(args.out, wanted, net, fake, release)
     return {
         "bundle": str(bundle.path),
         "sha256": bundle.sha256,
         "bytes": {backend: file.bytes for backend, file in bundle.manifest.files.items()},
         "macs": bundle.manifest.cost.macs,
     }
+
+
+def _examples(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.lab import evaluate_classify, recipe_classify
+
+    return evaluate_classify.write(recipe_classify.read(args.recipe), args.part, args.out)
 
 
 def _formats(args: argparse.Namespace) -> dict[str, Any]:
@@ -155,6 +221,25 @@ def _formats(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _import(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.lab import bring
+
+    try:
+        labels = tuple(args.labels.read_text(encoding="utf-8").split("\n")) if args.labels else ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--labels {args.labels}: {error}; give a text file with one label per line") from error
+    said = {key: getattr(args, key) for key in ("colour", "scale", "mean", "std")}
+    wish = bring.Wish(
+        name=args.out.name,
+        labels=tuple(label.strip() for label in labels if label.strip()),
+        kind=args.kind,
+        size=args.size,
+        picture={key: value for key, value in said.items() if value is not None},
+        threshold=args.threshold,
+    )
+    return bring.bring(args.model, args.out, wish, args.pictures)
+
+
 def _teach(args: argparse.Namespace) -> dict[str, Any]:
     from smartbox.bundle import Bundle
     from smartbox.lab import data, teacher
@@ -175,10 +260,15 @@ def _simulate(args: argparse.Namespace) -> dict[str, Any]:
 
 def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
     from smartbox.bundle import Bundle
-    from smartbox.lab import evaluate
+    from smartbox.lab import evaluate, evaluate_classify, evaluate_sound
 
     names = _names(args.group, args.ignore)
     bundle = Bundle.open(args.bundle)
+    if bundle.manifest.task == "classify":
+        return evaluate_classify.evaluate(bundle, args.data, backend=args.backend, prefix=args.prefix)
+    if bundle.manifest.task == "sound":
+        part = None if args.split == "all" else args.split
+        return evaluate_sound.evaluate(bundle, args.data, backend=args.backend, part=part, groups=names.groups)
     return evaluate.evaluate(bundle, args.data, names, backend=args.backend, prefix=args.prefix)
 
 
@@ -220,8 +310,10 @@ def _group(text: str) -> tuple[str, tuple[str, ...]]:
 
 _PARTS = {
     "train": _train,
+    "examples": _examples,
     "export": _export,
     "formats": _formats,
+    "import": _import,
     "teach": _teach,
     "simulate": _simulate,
     "evaluate": _evaluate,
