@@ -14,7 +14,7 @@ import pytest
 
 from tests.browser import Browser
 from tests.conftest import ROOT
-from tests.dashboard.conftest import opened
+from tests.dashboard.conftest import Wire, jpeg, opened
 from tests.dashboard.nodered import SCRIPT, NodeRed
 from tests.link.certificates import Authority
 from tests.mosquitto import Consumer, Mosquitto, free_port, wait_for
@@ -24,27 +24,34 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PASSWORD = "not-in-any-log"
 LOGIN = {"SMARTBOX_MQTT_USER": "dashboard", "SMARTBOX_MQTT_PASSWORD": PASSWORD}
 DEPLOY = ROOT / "deploy"
+OPEN = {
+    **{"episode": "0192f3a0-0000-7000-8000-000000000001", "kind": "intrusion", "class": "alarm", "severity": "high"},
+    **{"zone": "yard", "started_at": "2026-11-24T10:00:00.000Z", "subjects": ["track:1"], "labels": ["person"]},
+}
 
 
 class Guarded:
-    """A mosquitto with TLS, users and the shipped ACLs; a box `one` and the consumer `cloud` are connected in plain."""
+    """A mosquitto with TLS, users and the shipped ACLs; the test's box `one` talks to its plain port on loopback."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, host: str = "127.0.0.1", more: str = "") -> None:
+        """host: whom its certificate names; more: settings of its TLS listener."""
         self.authority = Authority(directory / "tls")
-        certificate, key = self.authority.server("127.0.0.1")
+        self.certificate, self.key = self.authority.server(host)
         users, acl = directory / "users", directory / "acl"
         tool = shutil.which("mosquitto_passwd")
         assert tool is not None, "it comes with mosquitto"
         users.touch(0o600)
-        for name in ("one", "cloud", "dashboard"):
+        for name in ("one", "dashboard"):
             subprocess.run([tool, "-b", users, name, PASSWORD], check=True, capture_output=True)
         texts = [DEPLOY / "broker" / "smartbox.acl", DEPLOY / "dashboards" / "dashboard.acl"]
         acl.write_text("\n".join(path.read_text() for path in texts))
         acl.chmod(0o600)
-        self.port = free_port()
-        tls = f"listener {self.port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}"
+        port = free_port()
+        tls = f"listener {port} 127.0.0.1\ncertfile {self.certificate}\nkeyfile {self.key}\n{more}"
         self.broker = Mosquitto(directory, f"allow_anonymous false\npassword_file {users}\nacl_file {acl}\n{tls}")
         self.broker.start()
+        self.url = f"mqtts://127.0.0.1:{port}"
+        self.login = {**LOGIN, "SMARTBOX_MQTT_CA": str(self.authority.ca)}
 
     def say(self, topic: str, document: object) -> None:
         where = ["-h", "127.0.0.1", "-p", str(self.broker.port), "-u", "one", "-P", PASSWORD]
@@ -53,10 +60,22 @@ class Guarded:
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Guarded]:
-    made = Guarded(tmp_path / "guarded")
-    yield made
-    made.broker.stop()
+def guard(tmp_path: Path) -> Iterator[Callable[..., Guarded]]:
+    """guard(host, more) -> a broker that is running."""
+    made: list[Guarded] = []
+
+    def make(host: str = "127.0.0.1", more: str = "") -> Guarded:
+        made.append(Guarded(tmp_path / f"guarded-{len(made)}", host, more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.broker.stop()
+
+
+@pytest.fixture
+def guarded(guard: Callable[..., Guarded]) -> Guarded:
+    return guard()
 
 
 def test_tls_a_password_and_no_more_rights_than_its_buttons(
@@ -65,8 +84,7 @@ def test_tls_a_password_and_no_more_rights_than_its_buttons(
     guarded.say("state", {"state": "ready", "session": 1, "ts": "2026-11-24T10:00:00.000Z"})
     guarded.say("birth", {"session": 1, "version": "9", "capabilities": {"commands": ["test-alarm"]}})
     guarded.say("source/gate", {"state": "online", "reason": None, "since": "2026-11-24T10:00:00.000Z"})
-    url = f"mqtts://127.0.0.1:{guarded.port}"
-    dashboard = another(url, **LOGIN, SMARTBOX_MQTT_CA=str(guarded.authority.ca)).start()
+    dashboard = another(guarded.url, **guarded.login).start()
     box = Consumer(guarded.broker.port, "box", "smartbox/v1/a/one/cmd/+", login=("one", PASSWORD))
     opened(browser, dashboard, "boxes")
     button = "document.querySelector('[data-box=\"a/one\"] [data-test=gate]')"
@@ -102,16 +120,44 @@ def test_the_acl_lets_it_say_nothing_else(guarded: Guarded) -> None:
     box.close()
 
 
-def test_an_unknown_authority_is_no_connection(
-    browser: Browser, guarded: Guarded, another: Callable[..., NodeRed]
+@pytest.mark.parametrize("wrong", ["an unknown authority", "another host's certificate"])
+def test_a_certificate_that_is_not_right_is_no_connection(
+    wrong: str, browser: Browser, guard: Callable[..., Guarded], another: Callable[..., NodeRed]
 ) -> None:
-    dashboard = another(f"mqtts://127.0.0.1:{guarded.port}", **LOGIN).start()
+    unknown = wrong == "an unknown authority"
+    broker = guard("127.0.0.1" if unknown else "broker.example")
+    dashboard = another(broker.url, **(LOGIN if unknown else broker.login)).start()
     wait_for(lambda: "Connection failed" in dashboard.log.read_text(), "it tried")
     browser.size(1400, 900)
     browser.visit(dashboard.url("alarms"))
     browser.until(
         "document.querySelector('.sb-banner').innerText.includes('No connection to the broker')", "so it says"
     )
+    assert "Connected" not in dashboard.log.read_text()
+
+
+def test_a_client_certificate(
+    browser: Browser, guard: Callable[..., Guarded], another: Callable[..., NodeRed], tmp_path: Path
+) -> None:
+    ours = Authority(tmp_path / "clients")
+    certificate, key = ours.server("dashboard.example")
+    broker = guard("127.0.0.1", f"require_certificate true\ncafile {ours.ca}")
+    pair = {"SMARTBOX_MQTT_CERT": str(certificate), "SMARTBOX_MQTT_KEY": str(key)}
+    opened(browser, another(broker.url, **broker.login, **pair).start(), "alarms")
+
+
+def test_with_a_name_of_its_own_it_misses_nothing_while_it_is_away(
+    browser: Browser, broker: Mosquitto, wire: Wire, another: Callable[..., NodeRed], tmp_path: Path
+) -> None:
+    dashboard = another(broker.url, SMARTBOX_MQTT_CLIENT_ID="dashboard-1").start()
+    opened(browser, dashboard, "alarms")
+    dashboard.stop()
+    wire.state("a/one", "ready")
+    wire.say("a/one/active/yard-closed/gate", [{**OPEN, "episode": "while-away"}])
+    wire.say("a/one/picture/while-away", jpeg(tmp_path / "a.jpg"), retain=False)
+    dashboard.start()
+    opened(browser, dashboard, "alarms")
+    browser.until("document.querySelector('[data-episode=while-away] img').naturalWidth", "the picture")
 
 
 def test_a_password_in_the_clear_is_refused(browser: Browser, another: Callable[..., NodeRed]) -> None:
@@ -122,21 +168,39 @@ def test_a_password_in_the_clear_is_refused(browser: Browser, another: Callable[
     assert "Connection" not in dashboard.log.read_text()
 
 
+@pytest.mark.parametrize("theirs", [False, True], ids=["our-pages", "pages-of-a-dashboard-that-was-there"])
 def test_it_can_be_imported_into_any_node_red(
-    tmp_path: Path, browser: Browser, dashboard: NodeRed, broker: Mosquitto, another: Callable[..., NodeRed]
+    theirs: bool,
+    browser: Browser,
+    dashboard: NodeRed,
+    broker: Mosquitto,
+    wire: Wire,
+    another: Callable[..., NodeRed],
+    tmp_path: Path,
 ) -> None:
-    """Stock settings, other flows already there, posted as the editor does. `dashboard`: for it, all is installed."""
+    """Stock settings, posted as the editor does it. `dashboard`: for it, all is installed."""
     own = another(broker.url)
     program = ROOT / "build" / "dashboard" / "node_modules" / "node-red" / "red.js"
     own.command = ["node", program, "--userDir", tmp_path / "stock", "--port", str(own.port)]
     own.start(page="")
-    theirs = [{"id": "theirs", "type": "tab", "label": "theirs"}]
-    flow = theirs + json.loads((DEPLOY / "dashboards" / "smartbox.json").read_text())
+    flow = json.loads((DEPLOY / "dashboards" / "smartbox.json").read_text())
+    if theirs:
+        flow = [{**node, "ui": "their-ui"} if node.get("ui") else node for node in flow if node["type"] != "ui-base"]
+        flow.append({"id": "their-ui", "type": "ui-base", "name": "theirs", "path": "/dashboard"})
     request = urllib.request.Request(
         f"http://127.0.0.1:{own.port}/flows", json.dumps(flow).encode(), {"Content-Type": "application/json"}
     )
     urllib.request.urlopen(request, timeout=30).close()
+    wire.state("a/one", "ready")
+    wire.say("a/one/active/yard-closed/gate", [OPEN])
     opened(browser, own, "alarms")
+    browser.until("document.querySelector('.sb-alarm')", "an alarm")
+    wire.say(f"a/one/picture/{OPEN['episode']}", jpeg(tmp_path / "a.jpg"), retain=False)
+    for _ in "once", "on a page that comes later":
+        browser.until("document.querySelector('.sb-alarm img').naturalWidth", "its picture")
+        opened(browser, own, "alarms")
+    browser.run("document.querySelector('.sb-seen').click()")
+    browser.until("!document.querySelector('.sb-alarm') && document.querySelector('.sb-row')", "it was seen")
     assert "[error]" not in own.log.read_text()
 
 
