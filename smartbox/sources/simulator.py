@@ -61,7 +61,8 @@ class Plugin(SourceSettings):
             image, _ = film.take(time, index)
             if self.paced and clock.wait(stop, start + time - clock.monotonic()):
                 return
-            yield Frame.of(source_id, index, start + time, utc + time, image)
+            now = clock.utc() - (clock.monotonic() - (start + time)) if self.paced else utc + time
+            yield Frame.of(source_id, index, start + time, now, image)
             index += 1
             if self.paced:
                 index = max(index, int((clock.monotonic() - start) * self.fps))
