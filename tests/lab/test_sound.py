@@ -1,5 +1,6 @@
 """Sounds for training and scoring: the split, the spectra, what is synthesised, and a bundle scored end to end."""
 
+import json
 import wave
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from smartbox import bundle as bundles
+from smartbox.bundle import Bundle
 from smartbox.errors import ConfigError
 from smartbox.lab import soundclips
+from smartbox.lab.evaluate_sound import at_snr, evaluate
 from smartbox.lab.sets import build
 from smartbox.lab.sets._sound import SPEC, add_power, faster, in_a_room, loudness, spectrum
 from smartbox.lab.sets.alarms import alarm, noise, other
 from smartbox.logmel import features
+from smartbox.manifest import Manifest
 from smartbox.simulation.sound import alarm as simulated
 from smartbox.simulation.sound import write_wav
 from smartbox.types import Floats
@@ -145,3 +150,51 @@ def test_the_simulator_s_alarms_beep_as_the_standards_say() -> None:
         samples = simulated("t3" if kind == "t3" else "t4", 3.9, 1, low=False)
         level = (samples[: len(samples) // 160 * 160].reshape(-1, 160) ** 2).mean(1)
         assert 0.01 * (level > level.max() / 10).sum() == pytest.approx(expected, abs=0.12)
+
+
+def scripted(directory: Path, scores: list[list[float]]) -> Bundle:
+    """A sound model that says these, window by window."""
+    directory.mkdir()
+    (directory / "script.jsonl").write_text("\n".join(json.dumps({"outputs": {"scores": row}}) for row in scores))
+    manifest = {
+        "name": "ears",
+        "version": "1",
+        "task": "sound",
+        "labels": ["stop", "gunshot", "background"],
+        "inputs": [{"name": "sound", "shape": [None, *SHAPE], "sound": {}}],
+        "outputs": [{"name": "scores", "shape": [None, 3]}],
+        "decoder": {"type": "scores"},
+        "files": {"scripted": bundles.model_file(directory, "script.jsonl").model_dump()},
+    }
+    return bundles.write(directory, Manifest.model_validate(manifest))
+
+
+def test_a_model_that_always_says_stop_is_scored_as_such(folder: Path, tmp_path: Path) -> None:
+    bundle = scripted(tmp_path / "ears", [[0.9, 0.1, 0.0]])
+    found = evaluate(bundle, folder, part=None, groups={"background": ("silence",)})
+    assert found["words"] == 24
+    assert found["top1"] == round(20 / 24, 4)
+    assert found["per_class"] == {"stop": 1.0, "background": 0.0}
+    assert found["confused"] == {"background as stop": 4}
+    assert found["heard"] == {"stop": 1.0, "gunshot": 0.0, "background": 0.0}
+    assert found["false_alarms"]["stop"]["count"] == 8  # four bangs and four silences
+    assert set(found["false_alarms"]) == {"stop", "gunshot"}
+    assert found["false_alarms"]["gunshot"]["per_hour_95"] == pytest.approx(3.0 / found["hours"], rel=0.01)
+    assert found["hours"] == pytest.approx((24 + 4 * 4.1) / 3600, rel=1e-3)
+
+
+def test_a_detector_is_not_scored_on_sounds(folder: Path, tmp_path: Path) -> None:
+    bundle = scripted(tmp_path / "ears", [[0, 0, 1]])
+    with pytest.raises(ConfigError, match="no folder bears the name of a label"):
+        evaluate(bundle, folder, part=None, groups={"stop": (), "unknown": ("stop", "gunshot", "silence")})
+    with pytest.raises(ConfigError, match="is no directory"):
+        evaluate(bundle, tmp_path / "nowhere")
+
+
+def test_noise_is_mixed_at_the_ratio_that_is_asked_for() -> None:
+    quiet = np.random.default_rng(0).normal(0, 1, 4 * SPEC.rate).astype(np.float32)
+    beeps = simulated("t3", 4.0, 1, low=False)
+    mixed = at_snr(beeps, quiet, 10)
+    on = mixed[int(0.1 * SPEC.rate) : int(0.4 * SPEC.rate)]
+    off = mixed[int(3.4 * SPEC.rate) :]
+    assert 10 * np.log10((on**2).mean() / (off**2).mean() - 1) == pytest.approx(10, abs=1)
