@@ -150,7 +150,7 @@ def _words(listener: Listener, clips: Sequence[tuple[str, Path]]) -> dict[str, A
 def _recordings(listener: Listener, clips: Sequence[tuple[str, Path]], labels: Sequence[str]) -> dict[str, Any]:
     """Every clip as a stream: which alarms the rule raises on it."""
     seconds, wrong, missed = 0.0, Counter[str](), Counter[str]()
-    total, alarms = Counter[str](), Counter[str]()
+    total = Counter[str]()
     for label, path in progress(clips, "recordings"):
         samples = soundclips.read(path)
         padded = np.pad(samples, (0, max(0, listener.spec.samples - len(samples))))
@@ -158,7 +158,6 @@ def _recordings(listener: Listener, clips: Sequence[tuple[str, Path]], labels: S
         said = raised(list(listener.stream(padded)), labels)
         total[label] += 1
         missed[label] += label not in said
-        alarms[label] += len(said)
         wrong.update(other for other in said if other != label)
     hours = seconds / 3600
     return {
