@@ -27,7 +27,7 @@ YARD = ((0.1, 0.3), (0.9, 0.3), (0.95, 0.6), (0.95, 0.95), (0.05, 0.95), (0.05, 
 RULES = {
     "absence": {}, "crowd": {}, "fire_lane": {}, "illegal_parking": {}, "intrusion": {}, "left_object": {},
     "line_crossing": {"zones": ["line"]}, "loitering": {}, "parking": {"zones": ["lot"], "overstay": 600}, "sleep": {},
-    "tamper": {"zones": [], "cameras": ["cam"]},
+    "tamper": {"cameras": ["cam"]},
 }  # fmt: skip
 
 
@@ -46,7 +46,8 @@ def runners(slots: int) -> list[RuleRunner]:
     numbers = iter(range(10**9))
     made = []
     for kind, settings in RULES.items():
-        rule = plugins.load("rules", kind).model_validate({"zones": ["yard"], **settings})
+        place = {} if "cameras" in settings else {"zones": ["yard"]}
+        rule = plugins.load("rules", kind).model_validate({**place, **settings})
         mine = [zones[name] for name in rule.zones]
         made.append(RuleRunner(kind, kind, rule, "cam", mine, lambda: str(next(numbers))))
     return made
@@ -135,9 +136,11 @@ def main() -> None:
     print(f"{'':34} {'mean':>8} {'p50':>8} {'p95':>8} {'p99':>8}")
     tracking, judging = park(args)
     both = [a + b for a, b in zip(tracking, judging, strict=True)]
+    ticks = np.sum(np.split(np.array(both), args.cameras), 0)
     print(line("tracker, a frame", tracking))
     print(line("rules and dwell, a frame", judging))
     print(line("both, a frame", both, 3.0))
+    print(line("both, a frame of every camera", list(ticks)))
     looks, frames = foreground(min(args.seconds, 60.0))
     print(line(f"foreground, a look ({ROWS} rows)", looks, 2.0))
     print(line("foreground, a frame at 5 fps", frames, 2.0))

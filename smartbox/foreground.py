@@ -25,6 +25,7 @@ GAP = 30.0  # s without a picture after which the fast memory is worth nothing
 AROUND = 0.1  # of a track's box, that is taken for its own on each side: shade, a load, a door
 SHARP = 0.25  # of its contrast that a thing loses within two pixels of its outline
 CLEARLY = 1.15  # times as much edge along the outline in one picture than in the other
+DOUBT = 0.2  # more than this share of what stood there in the memory of the place: it says nothing of what came
 MANY = 5  # things at one moment: nobody puts down so many, the place itself looks different
 BOX = np.ones((3, 3), np.uint8)
 STANDS = 2.0  # s without movement after which a track is no passer-by
@@ -106,13 +107,13 @@ class Foreground:
         if ground is None or ground.fast.shape != now.shape or step < 0:
             self._ground, self._things, self._listed, self._began = Ground(now), [], (), time
             return ()
+        known = _painted(now.shape, [t.xyxy for t in tracks])
         if step > GAP:
             ground.fast[:] = now
             ground.age[:] = 0.0
         elif time - self._began < self.settings.learn:
-            ground.learn(now, step)
+            ground.learn(now, step, known)
             return ()
-        known = _painted(now.shape, [t.xyxy for t in tracks])
         parked, seated = (_painted(now.shape, boxes) for boxes in _standing(tracks, time))
         ground.update(now, min(step, GAP), self._yields(min(step, GAP), parked, seated))
         edges = edges_of(ground.fast)
@@ -169,7 +170,8 @@ class Foreground:
                 ground.age[whole] = 0.0
             if np.median(ground.age[where][mask]) < self.settings.settle or (whole & known).any():
                 continue  # too young, or somebody passes: later
-            if max(mask.shape) < self.settings.min_size * ROWS:
+            small = max(mask.shape) < self.settings.min_size * ROWS
+            if small or np.median(ground.doubt[where][mask]) > DOUBT:  # something went away: this is the place
                 ground.absorb(whole)
             else:
                 self._decide(ground, edges, whole, time)

@@ -24,7 +24,10 @@ NOISE = 3.0  # times the difference between picture and fast memory that is usua
 
 
 class Ground:
-    """Both memories of one camera. lit: the slow one under the light of now; age: how long (s) each pixel differs."""
+    """Both memories of one camera. lit: the slow one under the light of now; age: how long (s) each pixel differs.
+
+    doubt: the share of the slow one, 0–1, that is something which stood there and not the place itself.
+    """
 
     def __init__(self, first: Floats) -> None:
         """first: rows x cols grey levels, as all that follow."""
@@ -34,26 +37,33 @@ class Ground:
         self.age = np.zeros(first.shape, np.float32)
         self.changed = np.zeros(first.shape, bool)
         self.lively = np.zeros(first.shape, bool)
+        self.doubt = np.zeros(first.shape, np.float32)
         self._known = 0.0
 
     def update(self, now: Floats, step: float, yields: Floats) -> None:
         """`step` s after the last picture. yields: share of what changed that the slow memory takes over, per pixel."""
+        level = self._look(now, step)
+        self.lit = self._relit()
+        self.changed = cv2.blur(np.abs(self.fast - self.lit), (3, 3)) > level
+        self.age = np.where(self.changed, self.age + np.float32(step) * ~self.lively, 0.0).astype(np.float32)
+        weight = np.where(self.changed, yields, np.float32(1 - np.exp(-step / SLOW_S)))
+        self.slow += weight * (self.fast - self.slow)
+        self.doubt += weight * (self.changed - self.doubt)
+
+    def learn(self, now: Floats, step: float, known: Mask) -> None:
+        """While the place is not known yet. known: where something is that is not the place."""
+        self._look(now, step)
+        self.slow[:] = self.fast
+        self.doubt = np.where(self.lively | known, 1.0, self.doubt * np.exp(-step / FAST_S)).astype(np.float32)
+
+    def _look(self, now: Floats, step: float) -> float:
+        """Let the fast memory follow; returns from which difference on (grey levels) something changed."""
         self._known += step
         self.fast += np.float32(1 - np.exp(-step / min(FAST_S, max(self._known, 1e-3)))) * (now - self.fast)
         away = cv2.blur(np.abs(now - self.fast), (3, 3))
         level = max(LEVEL, NOISE * float(np.median(away[::3, ::3])))
         self.lively = away > level / 2
-        self.lit = self._relit()
-        self.changed = cv2.blur(np.abs(self.fast - self.lit), (3, 3)) > level
-        self.age = np.where(self.changed, self.age + np.float32(step) * ~self.lively, 0.0).astype(np.float32)
-        self.slow += np.where(self.changed, yields, np.float32(1 - np.exp(-step / SLOW_S))) * (self.fast - self.slow)
-
-    def learn(self, now: Floats, step: float) -> None:
-        """While the place is not known yet: the mean of what was seen so far."""
-        self._known += step
-        weight = np.float32(step / max(self._known, step, 1e-3))
-        self.slow += weight * (now - self.slow)
-        self.fast += np.float32(1 - np.exp(-step / FAST_S)) * (now - self.fast)
+        return level
 
     def _relit(self) -> Floats:
         """The slow memory under the light of now: what did not change around a pixel says how bright it is."""
@@ -77,6 +87,7 @@ class Ground:
         self.slow[:] = self.fast
         self.age[:] = 0.0
         self.changed[:] = False
+        self.doubt[:] = 0.0
         self._known = 0.0
 
     def absorb(self, where: Mask) -> None:
@@ -84,3 +95,4 @@ class Ground:
         self.slow[where] = self.fast[where]
         self.age[where] = 0.0
         self.changed[where] = False
+        self.doubt[where] = 0.0

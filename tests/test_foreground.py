@@ -304,7 +304,8 @@ def test_another_view_begins_anew() -> None:
     views = YARD, ground(7)
     for i in range(200):
         picture = noisy(views[i > 60], dice)
-        assert look.update(i / 2, picture, (), check.update(i / 2, picture)) == ()
+        listed = look.update(i / 2, picture, (), check.update(i / 2, picture))
+        assert listed == () or 30 < i / 2 < 35  # until it is sure that the view moved
 
 
 @pytest.mark.parametrize("fault", ["dark", "bright", "blurred"])
