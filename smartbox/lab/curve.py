@@ -19,7 +19,7 @@ def draw(table: Path, path: Path, shares: Sequence[str]) -> None:
         rows = list(csv.DictReader(file))
     canvas = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
     steps = max(int(row["step"]) for row in rows)
-    most = max(float(row["loss"]) for row in rows)
+    most = max((float(row["loss"]) for row in rows if row["loss"]), default=1.0)
     for share in np.linspace(0, 1, 6):
         y = _y(float(share))
         cv2.line(canvas, (EDGE, y), (WIDTH - EDGE, y), (220, 220, 220), 1)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
@@ -28,6 +29,7 @@ from smartbox.lab.train_detect import Average, rate
 
 NOTE_EVERY = 20
 SAVE_EVERY = 200
+SETTLE = 24  # batches for the last batch statistics
 COLUMNS = ("step", "seconds", "lr", "loss", "train_top1", "val_top1", "val_mean_recall")
 
 
@@ -194,6 +196,8 @@ def train(recipe: ClassifyRecipe, out: Path, threads: int = 0) -> Path:
         if fresh:
             curve.writerow(COLUMNS)
         _run(trainer, batches, held_out, curve, checkpoint)
+        _settle(trainer, batches)
+        curve.writerow([trainer.step, f"{trainer.seconds:.0f}", "", "", "", *_check(trainer, held_out)])
     trainer.save(checkpoint)
     draw(table, out / "curve.png", COLUMNS[4:])
     return checkpoint
@@ -214,14 +218,30 @@ def _run(trainer: Trainer, batches: Batches, held_out: Any, curve: Any, checkpoi
         mean = [0.95 * m + 0.05 * n for m, n in zip(mean, now, strict=True)] if mean else list(now)
         moment = time.monotonic()
         trainer.seconds, last = trainer.seconds + moment - last, moment
-        end = trainer.step == plan.steps
-        if trainer.step % NOTE_EVERY == 0 or end:
-            checked = _check(trainer, held_out) if trainer.step % SAVE_EVERY == 0 or end else ("", "")
+        if trainer.step % NOTE_EVERY == 0:
+            checked = _check(trainer, held_out) if trainer.step % SAVE_EVERY == 0 else ("", "")
             curve.writerow([trainer.step, f"{trainer.seconds:.0f}", f"{lr:.2e}", *(f"{m:.4f}" for m in mean), *checked])
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{done:6.1%} loss {mean[0]:.3f} right {mean[1]:.3f}  ")
         if trainer.step % SAVE_EVERY == 0:
             trainer.save(checkpoint)
+
+
+@torch.no_grad()
+def _settle(trainer: Trainer, batches: Batches) -> None:
+    """The mean net's own batch statistics: those that it has are means over nets that it no longer is."""
+    net = trainer.average.net
+    norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean of what follows
+    net.train()
+    for i in range(SETTLE):
+        net(normalise(batches[trainer.step + i][0].to(trainer.device), trainer.recipe.input))
+    net.eval()
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def _check(trainer: Trainer, held_out: Any) -> tuple[str, str]:
