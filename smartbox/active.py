@@ -23,6 +23,11 @@ class Active:
         self._told: dict[Pair, list[Any]] = {}
         self._version = -1
 
+    def watch(self, pairs: Iterable[Pair]) -> None:
+        """The rules have changed. Any thread."""
+        self._pairs = set(pairs)
+        self._version = -1
+
     def refresh(self, anew: bool = False) -> None:
         """Set the topics that changed; anew: look even if nothing was put since."""
         version = self._outbox.version

@@ -1,19 +1,14 @@
 """The daemon: builds everything, starts the workers, watches them, stops them. The composition root."""
 
-import errno
-import fcntl
 import logging
-import os
 import random
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from smartbox import __version__
+from smartbox.announcer import Announcer
 from smartbox.broker import Broker
 from smartbox.build import Parts, keyring, parts, watched
 from smartbox.capabilities import birth, capabilities
@@ -21,13 +16,13 @@ from smartbox.clock import Clock, SystemClock
 from smartbox.cloud.desired import Desired
 from smartbox.cloudevent import timestamp
 from smartbox.config import Config
-from smartbox.durable import make_directory
 from smartbox.errands import Errands
 from smartbox.errors import ConfigError, StorageError
 from smartbox.evidence import EvidenceLimits, EvidenceStore, PictureSeal
 from smartbox.health import SourceHealth, clock_synchronised, machine, source_document
 from smartbox.ids import Uuid7
 from smartbox.inference import Committed, Inference
+from smartbox.live import ended, only_rules, swap
 from smartbox.mailbox import Mailboxes
 from smartbox.model import Model
 from smartbox.notices import Notices
@@ -35,9 +30,11 @@ from smartbox.notify import Notifier
 from smartbox.occupancy import Occupancy
 from smartbox.orders import Orders
 from smartbox.outbox import Outbox
+from smartbox.pipeline import Pipeline
 from smartbox.publisher import Publisher
 from smartbox.remote import Remote
 from smartbox.secrets import redact
+from smartbox.statedir import StateDir
 from smartbox.supervise import Heartbeats, chain, supervise
 from smartbox.types import Event, Sample
 
@@ -66,6 +63,7 @@ class Daemon:
         self._notifier = notifier or Notifier()
         self._new_id = Uuid7(self.clock.utc, random.Random())
         self._parts: Parts = parts(config, self._new_id, clock_synchronised)
+        self._pipelines = dict(self._parts.pipelines)
         state = config.box.state_dir
         limits = EvidenceLimits(bytes=config.evidence.bytes, age=config.evidence.keep, free=config.evidence.free)
         seal = PictureSeal(keyring(config), config.evidence.readers) if config.evidence.encrypt else None
@@ -93,9 +91,10 @@ class Daemon:
             )
             for name, bundle in self._parts.bundles.items()
         }
+        self.announcer = Announcer(config.outputs, self.clock)
         self.inference = Inference(
             self.mailboxes,
-            self._parts.pipelines,
+            self._pipelines,
             self.models,
             self.outbox,
             self.evidence,
@@ -105,7 +104,7 @@ class Daemon:
             on_step=self._stepped,
             on_tick=self._tick,
         )
-        self.remote = Remote(config, self.clock, restart, desired)
+        self.remote = Remote(config, self.clock, restart, desired, self.apply)
         self.publisher = Publisher(
             self.outbox,
             config.mqtt,
@@ -123,13 +122,13 @@ class Daemon:
             identity=self.remote.identity,
         )
         self.orders = Orders(
-            config=config,
+            current=lambda: self.config,
             clock=self.clock,
             new_id=self._new_id,
             outbox=self.outbox,
             evidence=self.evidence,
             publisher=self.publisher,
-            pipelines=self._parts.pipelines,
+            pipelines=self._pipelines,
             latest=self._latest,
             errands=self._errands,
             key=self.remote.key,
@@ -142,11 +141,13 @@ class Daemon:
         self._abilities = capabilities(config, self.orders)
         self._occupancy = Occupancy(self.publisher.retained, self.clock)
         self._trimmed = now
-        self._lock: IO[str] | None = None
+        self._state = StateDir(state)
 
     def run(self, stop: threading.Event) -> None:
         """Start, watch until `stop`, then put everything away. StorageError when the state directory is unusable."""
-        unclean = self._open_state()
+        self._state.lock()
+        self.outbox.open()
+        unclean = self._state.mark()
         broker = Broker() if self.config.mqtt.embedded else None
         if broker is not None:
             try:
@@ -157,6 +158,8 @@ class Daemon:
         self.inference.commit(self._resume(unclean))
         working, sending = threading.Event(), threading.Event()
         readers = [self._thread(f"source.{s}", self._reader(s), working) for s, h in self.health.items() if h.enabled]
+        if self.config.outputs:
+            self._thread("announcer", self.announcer.run, working)
         inference = self._thread("inference", self.inference.run, working)
         self.remote.open()
         helpers = [self._thread(worker.name, worker.run, self._stopping) for worker in self.remote.workers()]
@@ -178,37 +181,16 @@ class Daemon:
             self._close(broker)
             log.info("stopped")
 
-    def _open_state(self) -> bool:
-        """Lock and open the state directory; True when the last run did not end in order."""
-        state = self.config.box.state_dir
-        try:
-            make_directory(state, 0o700)
-            self._lock = (state / "lock").open("a+")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StorageError(f"box.state_dir {state}: another smartbox is running there") from error
-        except OSError as error:
-            if error.errno not in (errno.EROFS, errno.ENOSPC):
-                raise StorageError(
-                    f"box.state_dir {state}: {error.strerror}; it must be a writable directory"
-                ) from error
-            log.error("box.state_dir %s: %s; watching goes on, events are in memory only", state, error.strerror)
-        self.outbox.open()
-        running = state / "running"
-        unclean = running.exists()
-        _touch(running)
-        return unclean
-
     def _resume(self, unclean: bool) -> list[Event]:
         """Take up open episodes; ends for those whose rule is gone."""
         now, utc = self.clock.monotonic(), self.clock.utc()
         before = self.outbox.open_episodes()
         events: list[Event] = list(self._notices.after_restart(before))
-        for source, pipeline in self._parts.pipelines.items():
+        for source, pipeline in self._pipelines.items():
             events += pipeline.restore([e for e in before if e.camera == source and e.cls != "system"], now, utc)
-        known = {(r.rule_id, r.source) for p in self._parts.pipelines.values() for r in p.runners}
+        known = {(r.rule_id, r.source) for p in self._pipelines.values() for r in p.runners}
         gone = [e for e in before if e.cls != "system" and (e.rule, e.camera) not in known]
-        events += [_ended(e, self._new_id(), now, utc) for e in gone]
+        events += [ended(e, self._new_id(), now, utc) for e in gone]
         detail = {"version": __version__, "after": "crash" if unclean else "stop", "resumed": len(before)}
         events.append(self._notices.once("start", "medium" if unclean else "info", detail))
         for model, reason in self._parts.refused.items():
@@ -223,10 +205,7 @@ class Daemon:
         self.remote.close()
         if broker is not None:
             broker.stop()
-        with suppress(OSError):  # a disk that refuses makes the next start look like one after a crash
-            (self.config.box.state_dir / "running").unlink(missing_ok=True)
-        if self._lock is not None:
-            self._lock.close()
+        self._state.release()
 
     def _thread(self, name: str, run: Callable[[threading.Event], bool], stop: threading.Event) -> threading.Thread:
         source = name.removeprefix("source.") if name.startswith("source.") else None
@@ -295,6 +274,7 @@ class Daemon:
 
     def _stepped(self, step: Committed) -> None:
         source = step.pipeline.source
+        self.announcer.tell(step.events)
         self.health[source].faults = step.result.scene.picture
         self._occupancy.tell(source, step.pipeline.occupancy)
 
@@ -321,7 +301,7 @@ class Daemon:
             degraded = health.state == "degraded"
             events += self._notices.condition("source_degraded", source, degraded, "medium", health.reason)
             if health.last_sample is None or now - health.last_sample > 1.0:
-                events += self._parts.pipelines[source].idle(now, utc)
+                events += self._pipelines[source].idle(now, utc)
         for name in self.models:
             reason = self.inference.failing.get(name, "")
             events += self._notices.condition("model_failing", name, bool(reason), "high", reason)
@@ -337,6 +317,22 @@ class Daemon:
             self._trim(utc)
         self.publisher.set_state("degraded" if self.troubles() else "ready")
         return events
+
+    def apply(self, config: Config) -> bool:
+        """Go over to a configuration that differs in rules and zones only; False: it needs a restart. Any thread."""
+        if not only_rules(self.config, config):
+            return False
+        made = parts(config, self._new_id, clock_synchronised).pipelines
+        self._errands.ask(lambda: self._swap(config, made), "the new rules")
+        return True
+
+    def _swap(self, config: Config, made: Mapping[str, Pipeline]) -> None:
+        now, utc, episodes = self.clock.monotonic(), self.clock.utc(), self.outbox.open_episodes()
+        self.inference.commit(swap(self._pipelines, made, self.config, config, episodes, self._new_id, now, utc))
+        self.config = config
+        self.publisher.watch([(rule, source) for rule in config.rules for source in watched(config, rule)])
+        self.remote.reconfigured(config)
+        self.publisher.tell_birth()
 
     def _backend_changed(self, model: str, why: str) -> None:
         log.warning("%s", why)
@@ -380,18 +376,3 @@ class Daemon:
         except OSError as error:
             board = {"error": error.strerror}
         return {**board, "sources": sources, "inference": inference, "troubles": self.troubles()}
-
-
-def _ended(event: Event, event_id: str, now: float, utc: float) -> Event:
-    """The end of an episode whose rule no longer exists."""
-    return replace(
-        event, id=event_id, phase="end", time_utc=utc, monotonic=now, ended_utc=utc, end_reason="config", evidence=()
-    )
-
-
-def _touch(path: Path) -> None:
-    try:
-        with path.open("w") as file:
-            os.fsync(file.fileno())
-    except OSError as error:
-        log.error("%s: %s", path, error.strerror)

@@ -1,10 +1,12 @@
 """How the link is doing, for health, console and log; and whether another client has our name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from smartbox.letters import Letter
 from smartbox.mqtt import SESSION_TAKEN_OVER, LinkError
+from smartbox.outbox.rows import Depth
 
 _CONFLICT_EVERY = 3600.0
 _SHORT = 4  # accepted connections in a row that did not hold
@@ -59,3 +61,19 @@ class Conflict:
             return None
         self._told = now
         return {"client_id": self.client_id, "certain": certain, "short_connections": self._short}
+
+
+def health(about: Mapping[str, Any], depth: Depth, degraded: str | None, status: LinkStatus) -> dict[str, Any]:
+    """The document `tele/health`. about: what the box says of itself."""
+    return {
+        **about,
+        "acked_through": depth.acked_through,
+        "outbox": {
+            "depth": depth.events,
+            "bytes": depth.bytes,
+            "age_s": round(depth.oldest_age, 1),
+            "dead": depth.dead,
+            "degraded": degraded,
+        },
+        "link": {"sent": status.sent, "no_subscriber": status.no_subscriber, "failed": status.failed},
+    }

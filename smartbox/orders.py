@@ -34,7 +34,7 @@ _KEY_WAIT = 120.0  # s for the broker to decide about a new certificate
 class Orders:
     """One handler per command. latest: the last sample of each source; progress: how far a command is."""
 
-    config: Config
+    current: Callable[[], Config]
     clock: Clock
     new_id: Callable[[], str]
     outbox: Outbox
@@ -48,6 +48,11 @@ class Orders:
     progress: Callable[[Command, Mapping[str, Any]], None]
     restart: Callable[[], None]
     stop: threading.Event
+
+    @property
+    def config(self) -> Config:
+        """As it is now: rules may change while the box runs."""
+        return self.current()
 
     def handlers(self) -> dict[str, Handler]:
         """By command; what is missing here is refused as unsupported."""

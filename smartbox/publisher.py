@@ -14,7 +14,7 @@ from smartbox.active import Active
 from smartbox.clock import Clock
 from smartbox.inbox import Inbox, NoInbox
 from smartbox.letters import Letter, Letters
-from smartbox.linkstatus import Conflict, Flying, LinkStatus
+from smartbox.linkstatus import Conflict, Flying, LinkStatus, health
 from smartbox.mqtt import CONNECT_LIMITS, Ack, Attempt, LinkError, Mqtt, MqttSettings, Received, Will
 from smartbox.notices import Notices
 from smartbox.outbox import Message, Outbox
@@ -203,6 +203,10 @@ class Publisher:
         about = {"session": self._session, "ts": self._now(), "version": __version__}
         self.retained.set("birth", {**about, "outbox_depth": self._outbox.depth().events, **self._birth()})
 
+    def watch(self, active: Sequence[tuple[str, str]]) -> None:
+        """Every (rule, source) pair there is from now on. Any thread."""
+        self._active.watch(active)
+
     def tell_state(self) -> None:
         """Say again how the box is; after Home Assistant was told of it. Any thread."""
         self.letters.post(Letter("state", lambda: self._state_payload(self._state), retain=True))
@@ -304,21 +308,8 @@ class Publisher:
         if self._clock.monotonic() < self._health_at:
             return
         self._health_at = self._clock.monotonic() + self._pace.health_every
-        depth = self._outbox.depth()
-        document = {
-            "session": self._session,
-            "ts": self._now(),
-            **self._health(),
-            "acked_through": depth.acked_through,
-            "outbox": {
-                "depth": depth.events,
-                "bytes": depth.bytes,
-                "age_s": round(depth.oldest_age, 1),
-                "dead": depth.dead,
-                "degraded": self._outbox.degraded,
-            },
-            "link": {"sent": self._sent, "no_subscriber": self._no_subscriber, "failed": self._failed},
-        }
+        about = {"session": self._session, "ts": self._now(), **self._health()}
+        document = health(about, self._outbox.depth(), self._outbox.degraded, self.status)
         link.publish(self._topic("tele/health"), _dump(document), qos=0, content_type="application/json")
 
     # -- what comes back --

@@ -16,7 +16,7 @@ from smartbox.cloud.known import Known
 from smartbox.cloud.ledger import Ledger
 from smartbox.cloud.linkkey import LinkKey
 from smartbox.cloudevent import dump, root
-from smartbox.config import Config
+from smartbox.config import Config, load
 from smartbox.configured import check
 from smartbox.letters import Letter, Letters
 from smartbox.mqtt import MqttSettings, Received
@@ -43,14 +43,18 @@ class Remote:
         clock: Clock,
         restart: Callable[[], None],
         desired: Desired | None = None,
+        apply: Callable[[Config], bool] = lambda config: not config,
     ) -> None:
-        """desired: None when there is no file that a configuration could lie over."""
+        """desired: None when there is no file that a configuration could lie over.
+        apply: go over to a configuration without a restart; False when it needs one.
+        """
         self._config = config
         self._clock = clock
         self.letters = Letters()
         self.key = LinkKey(config.box.state_dir)
         self._restart = restart
         self._desired = desired
+        self._apply = apply
         self._root = root(config.box.site, config.box.id)
         self._publisher: Publisher | None = None
         self._commands: Commands | None = None
@@ -71,6 +75,7 @@ class Remote:
                 check=lambda sections: check(self._config.path, sections),
                 link=lambda: publisher.status,
                 report=lambda document: publisher.retained.set("reported", document),
+                apply=lambda sections: self._apply(load(self._config.path, above=sections)),
                 restart=self._restart,
             )
             self._follower = Follower(self._desired, self._config.cloud, f"{box.site}/{box.id}", self._clock, ways)
@@ -79,6 +84,14 @@ class Remote:
         """How far a running command is."""
         if self._commands is not None:
             self._commands.progress(command, detail)
+
+    def reconfigured(self, config: Config) -> None:
+        """Other rules and zones are in force. Any thread."""
+        assert self._publisher is not None
+        self._config = config
+        self._known.begin(topics(config), self._publisher.retained)
+        if config.homeassistant.enabled and self._reached:
+            self._discover()
 
     def open(self) -> None:
         """When the state directory is there: answer what the last run began."""

@@ -37,11 +37,15 @@ LAYER_3 = {
         "probe",
         "supervise",
         "bench",
+        "gemm",
+        "peers",
+        "race",
         "model",
         "workers",
         "capabilities",
         "cloud",
         "configured",
+        "live",
         "orders",
         "remote",
         "reset",
@@ -277,7 +281,7 @@ def test_every_shipped_configuration_is_good(tmp_path: Path, monkeypatch: pytest
     assert found >= 2
 
 
-@pytest.mark.parametrize("family", ["sources", "backends", "decoders", "rules"])
+@pytest.mark.parametrize("family", ["sources", "backends", "decoders", "rules", "outputs"])
 def test_every_setting_says_what_it_is(family: plugins.Family) -> None:
     silent = []
     for name in plugins.names(family):

@@ -8,10 +8,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from smartbox.clock import Clock
-from smartbox.cloud.desired import Desired, RejectedError, Report, Sections, read
+from smartbox.cloud.desired import Desired, RejectedError, Report, Sections, Wanted, read
 from smartbox.cloud.settings import CloudSettings
 from smartbox.cloudevent import timestamp
-from smartbox.errors import StorageError
+from smartbox.errors import SmartboxError, StorageError
 from smartbox.keys import PublicKey
 from smartbox.linkstatus import LinkStatus
 from smartbox.mqtt import Received
@@ -25,11 +25,14 @@ _TICK = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """What a follower asks of the box. check: what is wrong with sections, as (key's path, message)."""
+    """What a follower asks of the box. check: what is wrong with sections, as (key's path, message); apply: go over to
+    them without a restart, False when they need one.
+    """
 
     check: Callable[[Sections], Sequence[tuple[str, str]]]
     link: Callable[[], LinkStatus]
     report: Callable[[Document], None]
+    apply: Callable[[Sections], bool]
     restart: Callable[[], None]
 
 
@@ -87,11 +90,22 @@ class Follower:
             return False
         else:
             self._told = self._desired.state.report
-            if restart:
+            if restart and not self._applied(wanted):
                 log.info("configuration version %d from the cloud: restarting in place to try it", wanted.version)
                 return True
         self._report()
         return False
+
+    def _applied(self, wanted: Wanted) -> bool:
+        try:
+            done = self._ways.apply(wanted.sections)
+        except SmartboxError as error:
+            log.warning("configuration version %d is not taken in running: %s", wanted.version, chain(error))
+            return False
+        if done:
+            log.info("configuration version %d from the cloud is tried without a restart", wanted.version)
+            self._began = self._clock.monotonic()
+        return done
 
     def _watch(self) -> bool:
         """Confirm the one on trial, or give it up: then True."""

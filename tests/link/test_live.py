@@ -1,0 +1,96 @@
+"""Rules and zones from above without a restart: what stays goes on, what changed ends, a lost broker takes it back."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import scripted_bundle, seen
+from tests.link.box import Box, Cloud
+from tests.link.signing import Signer
+from tests.mosquitto import Mosquitto, wait_for
+
+ZONES = "zones: {all: {source: gate, polygon: [[0, 0], [1, 0], [1, 1], [0, 1]]}}\n"
+STAYS = {"type": "intrusion", "zones": ["all"], "dwell": "0s", "labels": ["person"]}
+
+
+@pytest.fixture
+def cloud(mosquitto: Mosquitto) -> Iterator[Cloud]:
+    cloud = Cloud(mosquitto.port)
+    yield cloud
+    cloud.close()
+
+
+@pytest.fixture
+def signer() -> Signer:
+    return Signer()
+
+
+@pytest.fixture
+def box(tmp_path: Path, mosquitto: Mosquitto, signer: Signer) -> Iterator[Box]:
+    """A camera on which somebody always stands, and two rules that see it."""
+    model = scripted_bundle(tmp_path / "eyes", seen("person"))
+    more = f"cloud: {{keys: ['{signer.public}'], confirm_after: 0s, revert_after: 2s}}\n"
+    more += f"models: {{eyes: {{bundle: {model.path}, backends: [scripted]}}}}\n"
+    more += "sources: {gate: {type: simulator, scene: gate, fps: 5, model: eyes, gate: false}}\n" + ZONES
+    more += f"rules: {json.dumps({'stays': STAYS, 'goes': STAYS})}\n"
+    box = Box(tmp_path / "box", mosquitto.url, more).start()
+    yield box
+    box.stop()
+
+
+def phases(cloud: Cloud, rule: str) -> list[tuple[str, str | None]]:
+    found: list[dict[str, Any]] = [json.loads(m.payload)["data"] for m in cloud.on("event/alarm/intrusion")]
+    return [(data["phase"], data["end_reason"]) for data in found if data["rule"]["id"] == rule]
+
+
+def reported(cloud: Cloud, version: int, status: str) -> None:
+    def come() -> bool:
+        report = cloud.last("reported")
+        return bool(report) and (report["version"], report["status"]) == (version, status)
+
+    wait_for(come, f"{status} {version}")
+
+
+def test_what_stays_goes_on_and_what_changed_ends(box: Box, cloud: Cloud, signer: Signer) -> None:
+    wait_for(lambda: phases(cloud, "stays") and phases(cloud, "goes"), "both alarms")
+    cloud.command("silence", "q", rule="stays", **{"for": "1h"})
+    cloud.answer("q", "done")
+    rules = {"stays": STAYS, "new": {**STAYS, "severity": "low"}}
+    cloud.publish("desired", signer.document(1, {"rules": rules}), retain=True)
+    reported(cloud, 1, "applied")
+    wait_for(lambda: phases(cloud, "goes")[-1] == ("end", "config"), "the end of what is gone")
+    wait_for(lambda: phases(cloud, "new"), "the new rule's alarm")
+    assert phases(cloud, "stays") == [("begin", None)] and box.starts == 1
+    assert set(cloud.last("birth")["rules"]) == {"stays", "new"}
+    wait_for(lambda: cloud.last("active/goes/gate") is None and cloud.last("active/new/gate"), "what is active")
+    assert len(cloud.last("active/stays/gate")) == 1
+    cloud.command("silence", "q2", rule="goes", **{"for": "1h"})
+    assert "known are stays, new" in cloud.answer("q2", "failed")["detail"]["reason"]
+    (runner,) = [r for r in box.daemon._pipelines["gate"].runners if r.rule_id == "stays"]  # type: ignore[union-attr]
+    assert runner.silent_until > box.daemon.clock.monotonic()  # type: ignore[union-attr]
+
+
+def test_it_is_taken_back_when_the_broker_is_lost(box: Box, cloud: Cloud, signer: Signer, mosquitto: Mosquitto) -> None:
+    """Not confirmed yet, and the broker goes: the box starts anew with what was before."""
+    wait_for(lambda: phases(cloud, "stays"), "the alarm")
+    follower = box.daemon.remote._follower  # type: ignore[union-attr]
+    follower._settings = follower._settings.model_copy(update={"confirm_after": 3600.0})  # type: ignore[union-attr]
+    cloud.publish("desired", signer.document(1, {"rules": {}}), retain=True)
+    wait_for(lambda: (cloud.last("reported") or {}).get("trial") == 1, "the trial")
+    mosquitto.stop()
+    wait_for(lambda: box.starts == 2, "a restart")
+    mosquitto.start()
+    reported(cloud, 1, "reverted")
+    assert set(cloud.last("birth")["rules"]) == {"stays", "goes"}
+
+
+def test_zones_too(box: Box, cloud: Cloud, signer: Signer) -> None:
+    wait_for(lambda: phases(cloud, "stays"), "the alarm")
+    elsewhere = {"all": {"source": "gate", "polygon": [[0.9, 0.0], [1, 0], [1, 0.1]]}}
+    cloud.publish("desired", signer.document(1, {"zones": elsewhere}), retain=True)
+    wait_for(lambda: phases(cloud, "stays")[-1] == ("end", "config"), "the end")
+    reported(cloud, 1, "applied")
+    assert box.starts == 1
