@@ -136,6 +136,8 @@ class Config:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     where: Callable[[str], str] = field(default=str, repr=False)
     """`file:line` of a key's path."""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    """What answers alarms on site, by id."""
 
     def refusal(self, problems: Sequence[Problem]) -> ConfigError:
         """What is wrong with it, each with the line it stands on."""
@@ -183,7 +185,10 @@ def _split_backend(entry: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return str(entry.get("type")), {k: v for k, v in entry.items() if k != "type"}
 
 
-TOP_KEYS = ("version", "box", "mqtt", "cloud", "homeassistant", "evidence", "models", "sources", "zones", "rules")
+TOP_KEYS = (
+    *("version", "box", "mqtt", "cloud", "homeassistant", "evidence", "models"),
+    *("sources", "zones", "rules", "outputs"),
+)
 
 
 class _Checker:
@@ -213,9 +218,11 @@ class _Checker:
         sources = self._plugins("sources")
         zones = self._map(ZoneSettings, "zones")
         rules = self._plugins("rules")
+        outputs = self._plugins("outputs")
         for name, model in models.items():
             self._check_backends(f"models.{name}.backends", model)
         self._check_references(sources, zones, rules)
+        self._check_outputs(outputs)
         if self.problems or None in (box, mqtt, evidence, cloud, homeassistant):
             return None
         assert box and mqtt and evidence and cloud and homeassistant  # a section that is refused left a problem
@@ -230,6 +237,7 @@ class _Checker:
             sources=sources,
             zones={zone_id: zone.zone(zone_id) for zone_id, zone in zones.items()},
             rules=rules,
+            outputs=outputs,
             kinds=self._kinds,
             secrets=frozenset(s for s in self._document.secrets if s),
             where=self._document.where,
@@ -249,7 +257,7 @@ class _Checker:
                 result[name] = made
         return result
 
-    def _plugins(self, family: Literal["sources", "rules"]) -> dict[str, Any]:
+    def _plugins(self, family: Literal["sources", "rules", "outputs"]) -> dict[str, Any]:
         result = {}
         for name, value in self._entries(family).items():
             path = f"{family}.{name}"
@@ -303,6 +311,13 @@ class _Checker:
                 self.problems.extend(error.problems)
                 continue
             self._validate(cls, rest, f"{path}.{i}")
+
+    def _check_outputs(self, outputs: Mapping[str, Any]) -> None:
+        known = self._entries_of("rules")
+        for name, output in outputs.items():
+            for i, rule in enumerate(output.rules):
+                if rule not in known:
+                    self._wrong(f"outputs.{name}.rules.{i}", unknown(rule, known, "rule"))
 
     def _check_references(self, sources: Mapping[str, Any], zones: Mapping[str, Any], rules: Mapping[str, Any]) -> None:
         written = {key: self._entries_of(key) for key in ("models", "sources", "zones")}

@@ -33,6 +33,7 @@ def schema() -> dict[str, Any]:
         "sources": _map(_family("sources", definitions)),
         "zones": _map(_of(ZoneSettings, definitions)),
         "rules": _map(_family("rules", definitions)),
+        "outputs": _map(_family("outputs", definitions)),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

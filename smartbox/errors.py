@@ -4,7 +4,8 @@ SmartboxError
 ├── ConfigError    the configuration is refused: exit 78, systemd does not restart
 ├── SourceError    a camera or microphone broke: restart that reader
 ├── BackendError   an engine or a model broke: reopen, then the next backend, then degraded
-└── StorageError   durability is gone: degraded, alarms kept in memory, said loudly
+├── StorageError   durability is gone: degraded, alarms kept in memory, said loudly
+└── OutputError    a loudspeaker cannot: said; the alarm has gone its own way already
 """
 
 
@@ -42,6 +43,10 @@ class SourceError(SmartboxError):
 
 class BackendError(SmartboxError):
     """A model cannot be opened or run by this backend."""
+
+
+class OutputError(SmartboxError):
+    """An output cannot do what it should on site."""
 
 
 class StorageError(SmartboxError):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from smartbox.errors import ConfigError, Problem
 
-Family = Literal["sources", "backends", "decoders", "rules"]
+Family = Literal["sources", "backends", "decoders", "rules", "outputs"]
 
 
 def names(family: Family) -> list[str]:

@@ -1,7 +1,8 @@
 """A real PulseAudio with null sinks: what is played into one comes out of its monitor, which is a microphone.
 
 Each server has a directory of its own for everything, so that it runs as root and beside a desktop's. ALSA, and with it
-PortAudio, knows the monitors by the names of their sinks through a configuration of its own (ALSA_CONFIG_PATH).
+PortAudio, knows the monitors by the names of their sinks, and the sinks with `-out` behind them, through a
+configuration of its own (ALSA_CONFIG_PATH).
 """
 
 import importlib.util
@@ -33,7 +34,10 @@ class Pulse:
             "PULSE_SERVER": f"unix:{root / 'run' / 'native'}",
             "ALSA_CONFIG_PATH": str(root / "asound.conf"),
         }
-        places = "".join(f'pcm.{name} {{ type pulse device "{name}.monitor" }}\n' for name in names)
+        places = "".join(
+            f'pcm.{name} {{ type pulse device "{name}.monitor" }}\npcm.{name}-out {{ type pulse device "{name}" }}\n'
+            for name in names
+        )
         (root / "asound.conf").write_text(f"<{ALSA}>\n{places}")
         self._modules: dict[str, str] = {}
         self._server: subprocess.Popen[bytes] | None = None
