@@ -120,5 +120,5 @@ def test_what_it_plays_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_speaker_that_is_not_there_is_said(tmp_path: Path) -> None:
     pytest.importorskip("pyaudio")
     speaker = Plugin(sound=wav(tmp_path / "bell.wav"), device="nobody's speaker")
-    with pytest.raises(OutputError, match='^bell: there is no speaker "nobody\'s speaker"; found: '):
+    with pytest.raises(OutputError, match="bell: there is no speaker"):
         speaker.play("bell", ALARM, threading.Event())
