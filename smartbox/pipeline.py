@@ -21,9 +21,11 @@ from smartbox.manifest import Manifest
 from smartbox.motion import Gate, MotionMeter, MotionSettings
 from smartbox.picture import PictureCheck
 from smartbox.preprocess import prepare
+from smartbox.regions import choose, merge
 from smartbox.tracker import Tracker, TrackerSettings
 from smartbox.types import (
     AudioChunk,
+    Box,
     Detections,
     Event,
     Fault,
@@ -60,6 +62,8 @@ class Request:
     view: View
     about: tuple[int, str] | None = None
     """Of a crop: which of the source's closeups asks, and about which slot or track."""
+    region: Box | None = None
+    """Of the detector: the part of the frame that is looked at once more; None: all of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,8 +127,9 @@ class Pipeline:
         self._listeners = frozenset(runner.rule_id for runner in runners if runner.rule.hears)
         self._heard_by: ModelRef | None = None
         self._faults: frozenset[Fault] = frozenset()
-        groups = _group_of_label(head.manifest) if head else {}
-        self._tracker = Tracker(TrackerSettings(groups=groups))
+        self._groups = _group_of_label(head.manifest) if head else {}
+        self._regions: int = settings.crops
+        self._tracker = Tracker(TrackerSettings(groups=self._groups))
         self._meter = MotionMeter()
         self._gate = Gate(MotionSettings(min_interval=settings.min_interval)) if settings.gate else None
         self._check = PictureCheck()
@@ -146,8 +151,16 @@ class Pipeline:
             return Plan(sample, crops, motion, faults)
         if self._gate is not None and not self._gate.opens(sample.time, motion):
             return Plan(sample, crops, motion, faults)
-        tensor, view = prepare(sample, self._head.manifest.inputs[0])
-        return Plan(sample, (Request(self._head.model, tensor, view), *crops), motion, faults)
+        return Plan(sample, (*self._looks(sample, motion, self._head), *crops), motion, faults)
+
+    def _looks(self, frame: Frame, motion: Motion, head: Head) -> list[Request]:
+        """The whole picture, and what of it the detector is to see larger."""
+        spec = head.manifest.inputs[0]
+        regions: list[Box | None] = [None]
+        if self._regions:
+            known = motion if self._model else None  # before the first answer nothing is known
+            regions += choose((frame.width, frame.height), spec.size, self._regions, known, self._tracks)
+        return [Request(head.model, *prepare(frame, spec, region), region=region) for region in regions]
 
     def _crops(self, frame: Frame) -> tuple[Request, ...]:
         """What the classifiers are to be shown of this frame."""
@@ -169,20 +182,17 @@ class Pipeline:
 
     def step(self, plan: Plan, answers: Sequence[Answer | None]) -> StepResult:
         """Decode, track and judge one sample. `answers` match `plan.requests`, None where a model failed; or none."""
-        sample, found = plan.sample, None
+        sample = plan.sample
         if isinstance(sample, AudioChunk):
             return self._heard(sample, plan, answers)
         self._faults = plan.faults
         for request, answer in zip(plan.requests, answers, strict=bool(answers)):
-            if answer is None:
-                continue
-            if request.about is not None:
+            if answer is not None and request.about is not None:
                 self._take(request.about, sample.time, answer)
-                continue
-            assert self._head is not None  # a request was made by it
-            self._model = answer.model
-            found = self._head.decoder.decode(answer.outputs, request.view)
-        if isinstance(found, Detections):
+            elif answer is not None:
+                self._model = answer.model
+        found = self.see(plan, answers)
+        if found is not None:
             tracks = self._tracker.update(sample.time, found)
             if self._gate is not None:
                 self._gate.passed(sample.time)
@@ -215,14 +225,20 @@ class Pipeline:
             self._looking[which].take(subject, time, scores)
 
     def see(self, plan: Plan, answers: Sequence[Answer | None]) -> Detections | None:
-        """What the model saw on one frame, without tracking or judging."""
+        """What the model saw on one frame, its crops included, without tracking or judging."""
+        whole, crops = None, []
         for request, answer in zip(plan.requests, answers, strict=bool(answers)):
             if answer is None or request.about is not None:
                 continue
             assert self._head is not None  # a request was made by it
             found = self._head.decoder.decode(answer.outputs, request.view)
-            return found if isinstance(found, Detections) else None
-        return None
+            if not isinstance(found, Detections):
+                continue
+            if request.region is None:
+                whole = found
+            else:
+                crops.append((request.region, found))
+        return merge(whole, crops, self._groups) if whole is not None and crops else whole
 
     def recorded(self, time: float, utc: float, found: Detections | None, sounds: Sounds | None) -> StepResult:
         """A step from recorded detections: enters after decoding, everything behind is the same."""

@@ -55,19 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     simulate.add_argument("--count", type=count, default=1000, help="of pictures (default 1000)")
     simulate.add_argument("--park", action="store_true", help="the park's own scenes instead of random places")
     simulate.add_argument("--above", type=float, default=0.0, help="share of places seen from straight above")
-    score = parts.add_parser("evaluate", help="AP of a bundle on a YOLO folder")
-    score.add_argument("bundle", help="directory of the bundle")
-    score.add_argument("--data", type=Path, required=True, help="holds images/, labels/ and classes.txt")
-    score.add_argument("--backend", help="default: the first that the manifest lists")
-    score.add_argument("--group", action="append", default=[], metavar="NAME=A,B", help="score A and B as one class")
-    score.add_argument("--ignore", action="append", default=[], metavar="CLASS", help="neither hits nor misses")
-    score.add_argument("--prefix", default="", help="only pictures whose name begins so")
-    score.add_argument(
-        "--split",
-        choices=("test", "dev", "train", "all"),
-        default="test",
-        help="of sounds: the part of the recordings that is scored, by smartbox/lab/soundclips.py (default test)",
-    )
+    score = _evaluate_parser(parts)
     platt = parts.add_parser(
         "calibrate", help="make a score of 0.5 mean: as often right as wrong; rewrites the manifest"
     )
@@ -102,6 +90,25 @@ def _formats_parser(parts: Any) -> argparse.ArgumentParser:
     kept = "what it was exported from: golden outputs become those of the float net"
     formats.add_argument("--checkpoint", type=Path, help=kept)
     return formats
+
+
+def _evaluate_parser(parts: Any) -> argparse.ArgumentParser:
+    score: argparse.ArgumentParser = parts.add_parser("evaluate", help="AP of a bundle on a YOLO folder")
+    score.add_argument("bundle", help="directory of the bundle")
+    score.add_argument("--data", type=Path, required=True, help="holds images/, labels/ and classes.txt")
+    score.add_argument("--backend", help="default: the first that the manifest lists")
+    score.add_argument("--group", action="append", default=[], metavar="NAME=A,B", help="score A and B as one class")
+    score.add_argument("--ignore", action="append", default=[], metavar="CLASS", help="neither hits nor misses")
+    score.add_argument("--prefix", default="", help="only pictures whose name begins so")
+    score.add_argument("--pipeline", action="store_true", help="score what a pipeline sees, region crops included")
+    score.add_argument("--crops", type=count, default=4, metavar="N", help="of --pipeline: crops a picture (default 4)")
+    score.add_argument(
+        "--split",
+        choices=("test", "dev", "train", "all"),
+        default="test",
+        help="of sounds: the part of the recordings that is scored, by smartbox/lab/soundclips.py (default test)",
+    )
+    return score
 
 
 def _examples_parser(parts: Any) -> argparse.ArgumentParser:
@@ -269,7 +276,8 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
     if bundle.manifest.task == "sound":
         part = None if args.split == "all" else args.split
         return evaluate_sound.evaluate(bundle, args.data, backend=args.backend, part=part, groups=names.groups)
-    return evaluate.evaluate(bundle, args.data, names, backend=args.backend, prefix=args.prefix)
+    crops = args.crops if args.pipeline else None
+    return evaluate.evaluate(bundle, args.data, names, backend=args.backend, prefix=args.prefix, crops=crops)
 
 
 def _calibrate(args: argparse.Namespace) -> dict[str, Any]:

@@ -18,8 +18,10 @@ from smartbox.errors import ConfigError
 from smartbox.geometry import iou_matrix
 from smartbox.lab.data import Entry, classes_of, entries, read_boxes
 from smartbox.lab.progress import progress
+from smartbox.pipeline import Answer, Head, Pipeline
 from smartbox.preprocess import prepare
-from smartbox.types import Detections, Floats
+from smartbox.sources._base import SourceSettings
+from smartbox.types import Detections, Floats, Frame
 
 FLOOR = 0.01  # AP wants the whole curve, so the shipped threshold is set aside for it
 HEIGHTS = {"20-40": (20, 40), "40-80": (40, 80), "80+": (80, 10**9)}
@@ -47,9 +49,18 @@ class Scored:
 
 
 def evaluate(
-    bundle: Bundle, folder: Path, names: Names, *, backend: str | None = None, prefix: str = ""
+    bundle: Bundle,
+    folder: Path,
+    names: Names,
+    *,
+    backend: str | None = None,
+    prefix: str = "",
+    crops: int | None = None,
 ) -> dict[str, Any]:
-    """What `smartbox lab evaluate` prints. ConfigError when bundle and folder do not fit."""
+    """What `smartbox lab evaluate` prints. ConfigError when bundle and folder do not fit.
+
+    crops: score what a pipeline sees that may look so often once more; None: the model on whole pictures.
+    """
     if bundle.manifest.task != "detect":
         raise ConfigError(f"{bundle.name} is a bundle for {bundle.manifest.task}; this scores task detect only")
     own = classes_of(folder)
@@ -59,7 +70,8 @@ def evaluate(
     chosen = [e for e in entries(folder) if e.name.startswith(prefix)]
     if not chosen:
         raise ConfigError(f"{folder}/images holds no picture whose name begins with {prefix!r}")
-    detector = Detector(bundle, backend or next(iter(bundle.manifest.files)))
+    chosen_backend = backend or next(iter(bundle.manifest.files))
+    detector = Detector(bundle, chosen_backend) if crops is None else PipelineDetector(bundle, chosen_backend, crops)
     pictures = [score(detector, entry, own, names) for entry in progress(chosen, "evaluate")]
     detector.session.close()
     ap = {c: average_precision(pictures, c) for c in scored}
@@ -101,6 +113,27 @@ class Detector:
     def sure(self, found: Detections, i: int) -> bool:
         """Whether the box, as shipped, would report it."""
         return bool(found.score[i] >= self.shipped.thresholds[found.class_id[i]])
+
+
+class PipelineDetector(Detector):
+    """The same through a pipeline, for each picture as if it were a camera's first frame: region crops included."""
+
+    def __init__(self, bundle: Bundle, backend: str, crops: int) -> None:
+        super().__init__(bundle, backend)
+        self.settings = SourceSettings.model_validate({"crops": crops})
+        self.head = Head(bundle.name, bundle.manifest, self.decoder)
+        self.model = bundle.ref(backend)
+
+    def __call__(self, image: NDArray[Any]) -> Detections:
+        began = time.perf_counter()
+        pipeline = Pipeline("evaluate", self.settings, self.head, ())
+        plan = pipeline.plan(Frame.of("evaluate", 0, 0.0, 0.0, np.asarray(image, np.uint8)))
+        outputs = self.session.run({self.spec.name: np.stack([request.tensor for request in plan.requests])})
+        answers = [Answer({k: v[i] for k, v in outputs.items()}, self.model) for i in range(len(plan.requests))]
+        found = pipeline.see(plan, answers)
+        self.seconds += time.perf_counter() - began
+        assert found is not None  # the first frame is always looked at
+        return found
 
 
 def score(detector: Detector, entry: Entry, own: Sequence[str], names: Names) -> Scored:

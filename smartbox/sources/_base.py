@@ -37,6 +37,10 @@ class SourceSettings(Settings):
     gate: bool = True
     """Skip inference while nothing moves, down to `min_interval`. false: infer on every delivered frame."""
 
+    crops: int = Field(0, ge=0, le=8)
+    """Up to so many parts of a frame are looked at once more and larger, in one batch: round small things that move
+    or are followed. Each costs as much as the whole picture. For cameras that see far; 0: none."""
+
     def read(self, source_id: str, clock: Clock, stop: threading.Event) -> Iterator[Sample]:
         """Frames and sound until the end of the recording, or until `stop` is set (noticed within 1 s).
 
