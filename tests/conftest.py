@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.faults import rows
 from tests.faults.table import Table
 from tests.mosquitto import Consumer, Mosquitto
 
@@ -18,7 +19,7 @@ SHARED = ROOT.parent / "shared" / "data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--table", type=Path, metavar="FILE", help="write there what the fault tests recorded")
+    parser.addoption("--table", type=Path, metavar="FILE", help="keep there what the fault tests recorded, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,9 +27,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Table(path))
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`@pytest.mark.row(9)`: what the test records belongs to that row of the fault table."""
     for item in items:
+        for row in rows.of(item.nodeid):
+            item.add_marker(pytest.mark.row(row))
         item.user_properties += [("row", row) for mark in item.iter_markers("row") for row in mark.args]
 
 

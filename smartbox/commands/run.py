@@ -35,6 +35,7 @@ def main(args: argparse.Namespace) -> int:
         config, desired = configured.load(args.config)
     else:
         config, desired = anysource.load(args.source), None
+    before = set(threading.enumerate())
     notifier = Notifier()
     stop, again = threading.Event(), threading.Event()
     daemon = Daemon(config, notifier=notifier, restart=lambda: _restart(notifier, again, stop), desired=desired)
@@ -45,7 +46,17 @@ def main(args: argparse.Namespace) -> int:
     daemon.run(stop)
     if again.is_set():
         os.execv(sys.executable, [sys.executable, "-P", "-m", "smartbox", *sys.argv[1:]])
+    if set(threading.enumerate()) - before:
+        _leave()
     return 0
+
+
+def _leave() -> None:
+    """End without the interpreter's own end: a library that is still at work in a reader's thread would abort in it."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 def _reload(

@@ -59,3 +59,59 @@ ROWS = [
     Row("put", "one event committed", "p99 <= 5 x that of a bare fdatasync in the same run"),
     Row("burst", "events in bursts, batched commits", ">= 1000 events/s"),
 ]
+
+# Tests that live with what they test: row -> beginnings of their names. They count as if they were marked.
+LIVE_ELSEWHERE = {
+    "10": (
+        "tests/cli/test_run.py::test_a_wrong_reload_changes_nothing",
+        "tests/link/test_desired.py::test_a_save_cut_at_any_byte",
+        "tests/test_bundle.py::test_a_torn_manifest_is_named",
+        "tests/test_bundle.py::test_corrupt_files_are_backend_errors",
+        "tests/test_shelf.py::test_torn_state_is_survived",
+        "tests/test_shelf.py::test_cut_off_at_each_step",
+    ),
+    "13": ("tests/e2e/test_road.py::test_a_read_only_disk_is_no_reason",),
+    "15": ("tests/rules/test_behaviour.py::test_a_clock_jump_makes_and_hides_no_alarm",),
+    "16": ("tests/test_schedule.py::test_the_clock_goes_",),
+    "17": (
+        "tests/e2e/test_faults.py::test_a_camera_that_drops",
+        "tests/sources/test_rtsp.py::test_a_lost_camera_is_an_error",
+        "tests/sources/test_rtsp.py::test_two_cameras_one_of_them_stalled",
+    ),
+    "18": ("tests/e2e/test_faults.py::test_faulty_pictures_are_told_apart",),
+    "19": (
+        "tests/sources/test_rtsp.py::test_damaged_packets_do_no_harm",
+        "tests/sources/test_file.py::test_damaged_pictures_are_skipped",
+        "tests/sources/test_file.py::test_a_change_of_size_mid_stream",
+        "tests/sources/test_http.py::test_mpegts_that_changes_its_size",
+    ),
+    "20": ("tests/sources/test_v4l2.py::test_unplugged_and_back_under_another_name",),
+    "22": ("tests/e2e/test_road.py::test_a_failing_model_is_said",),
+    "25": (
+        "tests/link/test_desired.py::test_a_bad_configuration_is_rejected",
+        "tests/link/test_desired.py::test_a_configuration_that_loses_the_broker",
+        "tests/link/test_desired.py::test_a_trial_that_never_comes_up",
+    ),
+    "26": (
+        "tests/link/test_commands.py::test_what_is_refused_and_why",
+        "tests/link/test_commands.py::test_a_retained_command",
+        "tests/link/test_commands.py::test_a_command_that_",
+        "tests/link/test_commands.py::test_a_command_is_accepted",
+    ),
+    "29": (
+        "tests/test_sealed.py::test_one_bit_flipped_anywhere",
+        "tests/test_sealed.py::test_cut_off_anywhere",
+        "tests/test_sealed.py::test_each_way_of_tampering",
+        "tests/test_shelf.py::test_what_is_refused_changes_nothing",
+        "tests/test_shelf.py::test_the_one_before_runs",
+        "tests/cli/test_sealed_run.py::test_a_sealed_model_runs_and_one_that_was_damaged",
+    ),
+    "32": ("tests/e2e/test_road.py::test_nothing_there_is_no_reason",),
+    "33": ("tests/e2e/test_faults.py::test_sigterm_under_load",),
+    "35": ("tests/cli/test_fuzz.py::",),
+}
+
+
+def of(test: str) -> list[str]:
+    """The rows of a test that is not marked itself."""
+    return [row for row, beginnings in LIVE_ELSEWHERE.items() if test.startswith(beginnings)]

@@ -2,14 +2,19 @@
 
 A test belongs to a row by `@pytest.mark.row(9)` and tells its figures with pytest's `record_property`:
 `repetitions`, `lost`, `duplicates`, and whatever else the row is about; `held` is False when a figure (which is no
-assertion, for machines differ) missed its line. `pytest --table FILE` writes the table at the end of the run.
+assertion, for machines differ) missed its line. `pytest --table FILE.json` keeps what was recorded; then
+`python -m tests.faults.table OUT.md FILE.json ...` makes the page of one run, or of its parts side by side.
 """
 
+import json
 import os
 import platform
 import subprocess
+import sys
+import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,37 +42,48 @@ class Told:
 
 
 class Table:
-    """Collects reports; writes the document when the run is over."""
+    """Collects reports; keeps them when the run is over."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._began = datetime.now(UTC)
-        self._told: dict[str, list[Told]] = defaultdict(list)
+        self._began = time.time()
+        self._told: list[dict[str, Any]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.outcome == "passed":
             return
         figures = {k: v for k, v in report.user_properties if k != "row"}
-        for name, row in report.user_properties:
-            if name == "row":
-                self._told[str(row)].append(Told(report.nodeid, report.outcome, figures))
+        rows = {str(row) for name, row in report.user_properties if name == "row"}
+        if rows:
+            one = Told(report.nodeid, report.outcome, figures)
+            self._told.append({"rows": sorted(rows), **asdict(one)})
 
     def pytest_sessionfinish(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(document(self._told, self._began))
-
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        terminalreporter.write_line(f"the table of faults is in {self._path}")
+        record = {"began": self._began, "ended": time.time(), "told": self._told}
+        self._path.write_text(json.dumps(record, indent=1, default=str) + "\n")
 
 
-def document(told: dict[str, list[Told]], began: datetime) -> str:
+def join(paths: Sequence[Path]) -> str:
+    """The page of these records."""
+    records = [json.loads(path.read_text()) for path in paths]
+    told: dict[str, list[Told]] = defaultdict(list)
+    for record in records:
+        for one in record["told"]:
+            for row in one.pop("rows"):
+                told[row].append(Told(**one))
+    began, ended = min(r["began"] for r in records), max(r["ended"] for r in records)
+    return document(told, began, ended, len(records))
+
+
+def document(told: dict[str, list[Told]], began: float, ended: float, parts: int) -> str:
     lines = [
         "# Reliability",
         "",
         "What was broken on purpose, and what became of it. `make faults` writes this page from what its tests",
         "recorded in that one run; nothing here is written by hand. The faults and their lines are fixed beforehand.",
         "",
-        *machine(began),
+        *machine(began, ended, parts),
         "",
         "| # | fault | must | times | recorded | result | tests |",
         "|---|---|---|---|---|---|---|",
@@ -81,12 +97,13 @@ def document(told: dict[str, list[Told]], began: datetime) -> str:
     return "\n".join(lines)
 
 
-def machine(began: datetime) -> list[str]:
+def machine(began: float, ended: float, parts: int) -> list[str]:
     names = [s.split(":")[1].strip() for s in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in s]
     broker = subprocess.run(["mosquitto", "-h"], capture_output=True, text=True, check=False).stdout.split("\n")[0]
-    minutes = (datetime.now(UTC) - began).total_seconds() / 60
+    how = f", in {parts} parts side by side" if parts > 1 else ""
     return [
-        f"- {began:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes, smartbox {__version__} ({revision()})",
+        f"- {datetime.fromtimestamp(began, UTC):%Y-%m-%d %H:%M} UTC, {(ended - began) / 60:.0f} minutes{how}, "
+        f"smartbox {__version__} ({revision()})",
         f"- {os.cpu_count()} x {names[0] if names else platform.processor()}, "
         f"{psutil.virtual_memory().total / 2**30:.0f} GiB, load {os.getloadavg()[2]:.1f} over the last quarter hour",
         f"- Linux {platform.release()}, Python {platform.python_version()}, {broker}",
@@ -133,3 +150,7 @@ def result(row: Row, told: list[Told]) -> str:
     if all(one.outcome == "skipped" for one in told):
         return "skipped"
     return "pass"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(join([Path(path) for path in sys.argv[2:]]))

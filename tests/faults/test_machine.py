@@ -273,6 +273,6 @@ def test_many_machines(record_property: Callable[[str, object], None]) -> None:
 
     run_state_machine_as_test(
         OutboxMachine,
-        settings=settings(max_examples=400, stateful_step_count=60, suppress_health_check=list(HealthCheck)),
+        settings=settings(max_examples=100, stateful_step_count=40, suppress_health_check=list(HealthCheck)),
     )
-    record_property("random histories with power cuts against a model", 400)
+    record_property("random histories with power cuts against a model", 100)
