@@ -60,9 +60,10 @@ class ModelSettings(Settings):
     """Name of an installed bundle (`lrssd-park`), or a path to a bundle's directory or sealed file."""
     sealed: bool = False
     """Run only a sealed bundle that one of `box.publishers` signed; a plain one of that name is refused."""
-    backends: tuple[str | dict[str, Any], ...] = Field(default=("onnxruntime",), min_length=1)
-    """Tried in order. A type's name, `auto` (the one that `smartbox bench` found fastest), or a mapping with `type:`
-    and the backend's settings, e.g. `{type: tflite, delegates: [/usr/lib/libedgetpu.so.1]}`."""
+    backends: tuple[str | dict[str, Any], ...] = Field(default=("auto", "onnxruntime"), min_length=1)
+    """Tried in order. A type's name, `auto` (the fastest on this box that agrees with the golden outputs, as `smartbox
+    bench` or the first start found it), or a mapping with `type:` and the backend's settings, e.g.
+    `{type: tflite, delegates: [/usr/lib/libedgetpu.so.1]}`."""
 
 
 class EvidenceSettings(Settings):
