@@ -1,14 +1,18 @@
 """Measuring backends: what agrees, what is chosen, what is remembered."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from smartbox import bench, plugins
+from smartbox import bench, config, gemm, plugins, race
 from smartbox.__main__ import main
 from smartbox.bench import Measurement, mark_fastest
 from smartbox.errors import BackendError
+from smartbox.model import Model
 from tests import tiny
 
 
@@ -109,3 +113,87 @@ def test_models_are_listed_and_verified(tmp_path: Path, capsys: pytest.CaptureFi
     rows = json.loads(out[out.index("{") :])["bundles"]
     assert [bool(row["problems"]) for row in rows] == [False, True, True]
     assert "does not exist" in rows[2]["problems"][0]
+
+
+CONFIG = """\
+version: 1
+box: {{site: park-a, id: box-1, state_dir: {state}}}
+mqtt: {{url: mqtt://127.0.0.1:1883}}
+models:
+  eyes: {{bundle: {bundle}{backends}}}
+sources:
+  gate: {{type: simulator, scene: gate, fps: 5, model: eyes}}
+zones: {{}}
+rules: {{}}
+"""
+
+
+@pytest.mark.parametrize("backends", ["", ", backends: [auto]"])
+def test_what_bench_found_is_what_run_uses(
+    tmp_path: Path, backends: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the configuration names no backend; without measuring once more."""
+    bundle, state, file = tiny.write(tmp_path / "tiny"), tmp_path / "state", tmp_path / "smartbox.yaml"
+    file.write_text(CONFIG.format(state=state, bundle=bundle.path, backends=backends))
+    assert main(["bench", "-c", str(file), "--runs", "3", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["bundles"]
+    found = {m["backend"]: m for m in row["measurements"]}
+    assert found[row["chosen"]]["fastest"]
+    choices = state / bench.CHOICES
+    assert row["remembered_in"] == str(choices)
+    other = next(name for name in found if name != row["chosen"])  # what another machine might have found
+    known = json.loads(choices.read_text())
+    choices.write_text(json.dumps({key: {"backend": other, "batch": 1, "ms": 1.0} for key in known}))
+    read = config.load(file)
+    model = Model(bundle, read.backends("eyes"), read.box.state_dir)
+    model.run([tiny.INPUT[0]])
+    assert model.ref.backend == other
+    model.close()
+
+
+def test_a_part_of_the_backends_is_no_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    bundle = tiny.write(tmp_path / "tiny")
+    assert main(["bench", "--bundle", str(bundle.path), "--backend", "onnxruntime", "--runs", "1"]) == 0
+    assert not (tmp_path / "state").exists()
+    assert main(["bench", "--bundle", str(bundle.path), "-c", "x.yaml"]) == 2
+
+
+def test_the_peak_is_a_product_that_every_engine_computes(tmp_path: Path) -> None:
+    bundle = gemm.write(tmp_path)
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 32, 32, gemm.SIDE), dtype=np.uint8)
+    rows = np.arange(gemm.SIDE)
+    weight = ((rows[:, None] * 37 + rows[None, :] * 11) % 255 - 127) / 127
+    product = np.clip(np.rint(pixels.reshape(-1, gemm.SIDE) / 255 @ weight.T / 0.1), -128, 127) * 0.1
+    for name in gemm.FILES:
+        if plugins.load("backends", name).installed():
+            session = plugins.load("backends", name)().open(bundle)
+            scores = session.run({"image": pixels})["scores"][0]
+            session.close()
+            wanted = product[0, :8] if name == "openvino" else np.full(8, product.mean(0).sum())
+            # 1024 means are summed, each rounded to a step of 0.1.
+            np.testing.assert_allclose(scores, wanted, rtol=0.05, atol=0.06 * gemm.SIDE, err_msg=name)
+    (engine,) = gemm.peaks(["onnxruntime", "scripted"]).items()
+    assert engine[0] == "onnxruntime" and engine[1] > 0
+
+
+def test_peers_run_by_turns_with_ours(shared: Path, tmp_path: Path) -> None:
+    bundle = tiny.write(tmp_path / "tiny", "onnxruntime")
+    own = tiny.write(tmp_path / "other", "onnxruntime")
+    others = [shared / "peers" / "yolox_nano.onnx", own.path]
+    if find_spec("openvino"):
+        others.append(shared / "peers" / "pvb-2000.xml")
+    places = race.run(bundle, ["onnxruntime"], others, 2)
+    assert [(p.name, p.peer) for p in places][:2] == [("tiny", False), ("yolox_nano", True)]
+    assert all(p.error is None and p.best is not None and p.best <= (p.p50 or 0) for p in places)
+    assert places[0].ratio == 1.0
+    assert (places[1].ratio or 0) > 1.0
+
+
+@pytest.mark.parametrize(("name", "content"), [("x.onnx", b"nothing"), ("x.xml", b"<net"), ("x.txt", b"")])
+def test_what_is_no_peer_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "x.bin").write_bytes(b"")
+    bundle = tiny.write(tmp_path / "tiny", "onnxruntime")
+    code: Any = main(["bench", "--bundle", str(bundle.path), "--runs", "1", "--peer", str(tmp_path / name)])
+    assert code in (1, 78)

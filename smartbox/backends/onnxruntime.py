@@ -59,6 +59,21 @@ class Plugin(BackendSettings):
         return options
 
 
+def shapes(data: bytes) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """Names and shapes of a model's inputs and outputs; what is free is no number. BackendError when it is none."""
+    try:
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+    except ImportError as error:
+        raise BackendError(f"onnxruntime cannot be imported: {error}; pip install onnxruntime") from error
+    try:
+        engine = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    except _exceptions(state) as error:
+        raise BackendError(f"onnxruntime: {error}") from error
+    ins, outs = engine.get_inputs(), engine.get_outputs()
+    return {i.name: list(i.shape) for i in ins}, {o.name: list(o.shape) for o in outs}
+
+
 class _Session(Session):
     def __init__(self, manifest: Manifest, engine: Any, foreign: tuple[type[Exception], ...]) -> None:
         fixed = engine.get_inputs()[0].shape[:1]
