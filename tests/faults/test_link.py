@@ -108,7 +108,7 @@ def test_row_3_everything_retained_returns_to_a_broker_without_memory(
 
 @pytest.mark.row(4)
 @pytest.mark.parametrize(
-    ("delay", "loss", "count"), [(0.1, 0.1, 150), pytest.param(0.6, 0.02, 500, marks=pytest.mark.faults)]
+    ("delay", "loss", "count"), [(0.1, 0.05, 80), pytest.param(0.6, 0.02, 500, marks=pytest.mark.faults)]
 )
 def test_row_4_a_slow_line_never_has_more_than_the_window_in_flight(
     mosquitto: Mosquitto,
