@@ -34,7 +34,9 @@ class Shell:
         (line,) = [line for line in LINES if part in line]
         line = line.replace("-h BROKER", f"-h 127.0.0.1 -p {self._broker.port}")
         command = ["bash", "-c", f"exec {line}"]
-        process = subprocess.Popen(command, cwd=self._directory, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, cwd=self._directory, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         self._running.append(process)
         return process
 
