@@ -122,8 +122,15 @@ def _open(model: Path) -> Any:
         raise ConfigError(f"{model}: {'is a directory' if model.is_dir() else 'no such file'}; give an ONNX file")
     try:
         return onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions share no base class
+    except _refusals() as error:
         raise ConfigError(f"{model}: onnxruntime cannot open it: {str(error).splitlines()[0]}") from error
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """onnxruntime's own exceptions: one class per status code, without a common base."""
+    state = onnxruntime.capi.onnxruntime_pybind11_state
+    own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
+    return (*own, RuntimeError, ValueError)
 
 
 def _input(
