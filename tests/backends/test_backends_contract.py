@@ -1,5 +1,6 @@
 """What every backend promises; finds each member by itself."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from smartbox import decoders, plugins
+from smartbox.agreement import compare
 from smartbox.backends._base import Session
-from smartbox.bundle import Bundle
+from smartbox.bundle import Bundle, installed
 from smartbox.errors import BackendError
 from smartbox.preprocess import prepare
 from tests import tiny
@@ -23,6 +25,7 @@ ABSENT: dict[str, dict[str, Any]] = {
     "scripted": {"refuse": "the device is not there"},
 }
 every = pytest.mark.parametrize("name", NAMES)
+SHIPPED = installed([Path(__file__).resolve().parents[2] / "models"])
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,55 @@ def test_sessions_are_independent(name: str, bundle: Bundle) -> None:
     first.close()
     assert len(second.run({"image": tiny.INPUT})["scores"]) == 2
     second.close()
+
+
+@every
+def test_sessions_of_several_threads_give_what_one_gives(name: str, bundle: Bundle) -> None:
+    """Opened here, used and closed there, as the inference worker does; two at once."""
+    sessions = [settings(name).open(bundle) for _ in range(2)]
+
+    def work(session: Session) -> list[Any]:
+        found = [session.run({"image": tiny.INPUT}) for _ in range(20)]
+        session.close()
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(work, sessions)
+    for outputs in [*first, *second]:
+        for key, value in outputs.items():
+            np.testing.assert_array_equal(value, first[0][key])
+
+
+@every
+def test_more_cores_change_nothing_but_time(name: str, bundle: Bundle) -> None:
+    if "threads" not in plugins.load("backends", name).model_fields:
+        pytest.skip(f"{name} has no threads to set")
+    inputs, golden = bundle.golden()
+    session: Session = settings(name, threads=2).open(bundle)
+    outputs = session.run(inputs)
+    session.close()
+    for key, value in outputs.items():
+        np.testing.assert_allclose(value, golden[key], atol=tiny.OUT_SCALE / 2 + 0.05)
+
+
+@every
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_what_ships_agrees_with_its_golden_outputs(name: str, path: Path) -> None:
+    shipped = Bundle.open(path)
+    if name not in shipped.manifest.files:
+        pytest.skip(f"{path.name} has nothing for {name}")
+    assert shipped.manifest.golden is not None
+    session: Session = settings(name).open(shipped)
+    inputs, golden = shipped.golden()
+    found = compare(session.run(inputs), golden, shipped.manifest.golden.tolerance_of(name))
+    session.close()
+    assert found.holds, str(found)
+
+
+def test_what_ships_is_there_for_every_engine() -> None:
+    engines = {name for name in NAMES if name != "scripted"}
+    lacking = {path.name: engines - set(Bundle.open(path).manifest.files) for path in SHIPPED}
+    assert not any(lacking.values()), lacking
 
 
 @every

@@ -1,5 +1,6 @@
 """What is particular to onnxruntime."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from smartbox.backends.onnxruntime import Plugin
 from smartbox.errors import BackendError
+from smartbox.model import Model
 from tests import tiny
 
 
@@ -24,6 +26,22 @@ def test_an_absent_provider_names_those_that_are_there(tmp_path: Path) -> None:
     bundle = tiny.write(tmp_path / "tiny", "onnxruntime")
     with pytest.raises(BackendError, match="CPUExecutionProvider"):
         Plugin(providers=("OpenVINOExecutionProvider9", "CPUExecutionProvider")).open(bundle)
+
+
+def test_gpu_providers_that_are_absent_give_way_to_the_next_backend(tmp_path: Path) -> None:
+    bundle = tiny.write(tmp_path / "tiny", "onnxruntime")
+    gpu = Plugin(
+        providers=("TensorrtExecutionProvider", "CUDAExecutionProvider"),
+        provider_options={"TensorrtExecutionProvider": {"trt_int8_enable": "1"}, "CUDAExecutionProvider": {}},
+    )
+    with contextlib.suppress(BackendError):
+        gpu.open(bundle).close()
+        pytest.skip("this machine has what is to be absent")
+    said: list[str] = []
+    model = Model(bundle, [("onnxruntime", gpu), ("onnxruntime", None)], tmp_path / "state", on_change=said.append)
+    model.run([tiny.INPUT[0]])
+    model.close()
+    assert "CUDAExecutionProvider" in said[0] and "is absent" in said[0] and "CPUExecutionProvider" in said[0]
 
 
 def test_a_file_that_renamed_its_tensors_matches_by_shape(tmp_path: Path) -> None:
