@@ -346,6 +346,9 @@ class _Checker:
                 self._wrong(f"{path}.zones.{i}", unknown(zone_id, written["zones"], "zone"))
             elif zone_id in zones and rule.zone_kind and getattr(zones[zone_id], rule.zone_kind) is None:
                 self._wrong(f"{path}.zones.{i}", f"{zone_id!r} must be a zone with `{rule.zone_kind}:` for this rule")
+        for i, other in enumerate(getattr(rule, "acknowledges", ())):
+            if other not in (known := self._entries_of("rules")):
+                self._wrong(f"{path}.acknowledges.{i}", unknown(other, known, "rule"))
         if not rule.zones and not rule.cameras:
             self._wrong(path, "watches nothing: give `zones:` or `cameras:`")
 

@@ -37,6 +37,7 @@ from smartbox.secrets import redact
 from smartbox.statedir import StateDir
 from smartbox.supervise import Heartbeats, chain, supervise
 from smartbox.types import Event, Sample
+from smartbox.voice import acknowledged
 
 log = logging.getLogger(__name__)
 
@@ -275,6 +276,8 @@ class Daemon:
     def _stepped(self, step: Committed) -> None:
         source = step.pipeline.source
         self.announcer.tell(step.events)
+        now, utc = self.clock.monotonic(), self.clock.utc()
+        self.inference.commit(acknowledged(step.events, self.config.rules, self._pipelines.values(), now, utc))
         self.health[source].faults = step.result.scene.picture
         self._occupancy.tell(source, step.pipeline.occupancy)
 

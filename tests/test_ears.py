@@ -16,6 +16,7 @@ from smartbox.manifest import Manifest
 from smartbox.replay import Replay
 from smartbox.simulation.sound import write_wav
 from smartbox.types import Event
+from smartbox.voice import acknowledged
 from tests.e2e.conftest import scripted_bundle, seen
 from tests.sources.media import write_video
 
@@ -96,6 +97,29 @@ def test_a_word_is_heard_in_one_window(tmp_path: Path) -> None:
         ears=ears(tmp_path / "ears", scores),
     )
     assert [(e.phase, e.severity) for e in told(path)] == [("begin", "critical"), ("end", "critical")]
+
+
+def test_a_word_acknowledges_an_alarm_that_is_open(tmp_path: Path) -> None:
+    rules = RULE + "  seen: {type: sound, cameras: [hall], labels: [stop], acknowledges: [sirens]}\n"
+    scores = [QUIET] * 2 + [SIREN] * 8 + [STOP] + [SIREN] * 8 + [STOP] + [QUIET] * 100
+    source = f"{{type: file, path: {recording(tmp_path, 12)}, model: ears}}"
+    wanted = config.load(write(tmp_path, source, rules, ears=ears(tmp_path / "ears", scores)))
+    replay = Replay(wanted)
+    pipeline = replay._parts.pipelines["hall"]
+    updates = []
+    for step in replay.run():
+        time = step.result.scene.time
+        updates += acknowledged(step.result.events, wanted.rules, [pipeline], time, time)
+    replay.close()
+    (update,) = updates  # the second word finds nothing that nobody has seen
+    assert (update.phase, update.rule, update.cls) == ("update", "sirens", "alarm")
+    assert update.detail["acknowledged"]["by"] == "voice:stop@hall"
+
+
+def test_a_word_may_only_acknowledge_rules_that_are_there(tmp_path: Path) -> None:
+    rules = RULE + "  seen: {type: sound, cameras: [hall], labels: [stop], acknowledges: [siren]}\n"
+    with pytest.raises(ConfigError, match=r"rules\.seen\.acknowledges\.0: 'siren' is not a known rule.*'sirens'"):
+        config.load(write(tmp_path, "{type: rtsp, url: 'rtsp://c/1'}", rules))
 
 
 def test_sound_and_pictures_of_one_source_do_not_disturb_one_another(tmp_path: Path) -> None:

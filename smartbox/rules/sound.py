@@ -35,6 +35,8 @@ class Plugin(RuleSettings):
     (some beep for 0.7 s only), once for a word, a gunshot or an explosion."""
     silence: Duration = Field(5.0, ge=0.5, le=600)
     """Seconds without it before the episode ends."""
+    acknowledges: tuple[str, ...] = ()
+    """Ids of rules whose open alarms are acknowledged when this one begins: a word (`go`, `yes`) by who is on site."""
     severity: Severity = "high"
 
     def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
