@@ -104,12 +104,16 @@ test('an event that comes twice is listed once, updates are not listed', () => {
 test('memory is bounded, and the pictures of open episodes are kept', () => {
   const fleet = told(['state', { state: 'ready', session: 1, ts: '' }], ['active/a/gate', [OPEN]], [`picture/${EPISODE}`, JPEG])
   for (let n = 0; n < 500; n++) {
+    const seen = { episode: `other-${n}`, acknowledged: { by: 'anna', at: '' } }
     tell(fleet, `picture/other-${n}`, JPEG)
-    tell(fleet, 'event/alarm/intrusion', event('begin', { id: `e-${n}` }))
+    tell(fleet, 'event/alarm/intrusion', event('begin', { id: `e-${n}` }, seen))
+    tell(fleet, 'cmd/silence/ack', { id: 'x', status: 'done', detail: { rule: `rule-${n}`, sources: ['gate'], until: '2026-11-24T09:00:00.000Z' } })
   }
   assert.equal(Object.keys(fleet.pictures).length, 61)
   assert.ok(fleet.pictures[EPISODE])
   assert.equal(fleet.events.length, 100)
+  assert.ok(Object.keys(fleet.seen).length <= 101)
+  assert.ok(Object.keys(fleet.silences).length <= 1)
 })
 
 test('what is not as documented changes nothing', () => {

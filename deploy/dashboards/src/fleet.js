@@ -48,6 +48,7 @@ function fold (fleet, topic, payload, retained, now) {
   const box = fleet.boxes[key] || newBox(site, id, now)
   const change = Object.hasOwn(FOLDS, kind) && FOLDS[kind]
   if (!change || !change(box, document, rest, fleet)) return false
+  if (kind === 'event') forget(fleet, now)
   if (RETAINED.includes(kind)) box.fresh[[kind, ...rest].join('/')] = true
   if (!retained) box.heard = now
   if (isKnown(box) || box.health) fleet.boxes[key] = box
@@ -183,9 +184,14 @@ function sweep (fleet) {
     for (const kind of ['state', 'birth']) if (!box.fresh[kind]) box[kind] = null
     if (!isKnown(box)) delete fleet.boxes[key]
   }
-  const open = openEpisodes(fleet)
-  const told = new Set(fleet.events.map(e => e.episode))
-  for (const episode of Object.keys(fleet.seen)) if (!open.has(episode) && !told.has(episode)) delete fleet.seen[episode]
+}
+
+// What is no longer shown anywhere need not be known.
+function forget (fleet, now) {
+  const shown = openEpisodes(fleet)
+  for (const event of fleet.events) shown.add(event.episode)
+  for (const episode of Object.keys(fleet.seen)) if (!shown.has(episode)) delete fleet.seen[episode]
+  for (const [key, until] of Object.entries(fleet.silences)) if (!(Date.parse(until) > now)) delete fleet.silences[key]
 }
 
 // -- what the pages show --
