@@ -2,14 +2,18 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from smartbox import configured, reset
+from smartbox import configured, decoders, reset
+from smartbox.build import library
 from smartbox.clock import Clock
 from smartbox.cloud.command import Command, CommandError
 from smartbox.cloud.commands import Handler, Restart
 from smartbox.cloud.desired import Desired
+from smartbox.cloud.fetch import fetch
+from smartbox.cloud.https import Line
 from smartbox.cloud.linkkey import LinkKey
 from smartbox.cloud.media import Uploader
 from smartbox.cloudevent import dump, timestamp
@@ -164,9 +168,13 @@ class Orders:
     def upload(self, command: Command) -> Mapping[str, Any]:
         """A file of the evidence to presigned URLs; see `UploadRequest`."""
         cloud = self.config.cloud
-        uploader = Uploader(self.evidence.directory, cloud.upload_hosts, self.clock, cloud.upload_ca)
-        deadline = self.clock.monotonic() + command.expires - self.clock.utc()
+        uploader = Uploader(self.evidence.directory, cloud.upload_hosts, self.clock, cloud.https_ca)
+        deadline = self._deadline(command)
         return uploader.upload(command.args, deadline, self.stop, lambda detail: self.progress(command, detail))
+
+    def _deadline(self, command: Command) -> float:
+        """Monotonic s of its expiry."""
+        return self.clock.monotonic() + command.expires - self.clock.utc()
 
     def rotate_key(self, command: Command) -> Mapping[str, Any]:
         """{}: a new key and a request for its certificate; {certificate}: use it."""
@@ -185,8 +193,32 @@ class Orders:
             raise CommandError(self.key.refusal)
         return {"valid_until": timestamp(until.timestamp())}
 
-    def model_update(self, command: Command) -> Mapping[str, Any]:
-        raise CommandError(f"{command.name}: this release takes no models from above; use `smartbox models install`")
+    def model_update(self, command: Command) -> Restart:
+        """{url, sha256}: fetch a sealed model, install it as `smartbox models install` does, restart with it."""
+        args = _args(command, "url", "sha256")
+        url, sha256 = args.get("url"), args.get("sha256")
+        if not isinstance(url, str) or not isinstance(sha256, str):
+            raise CommandError("args: url and sha256 of the sealed file are needed")
+        config, books = self.config, library(self.config)
+        line = Line(self.clock, config.cloud.https_ca, self._deadline(command), self.stop)
+        incoming = config.box.state_dir / ".incoming-model"
+        try:
+            fetch(url, sha256, incoming, config.cloud.model_hosts, line)
+            offered = books.shelf.offered(incoming, self.clock.utc())
+            decoders.build(offered.manifest)  # one that this program cannot read would not run
+            if offered.name not in {model.bundle for model in config.models.values()}:
+                raise CommandError(f"{offered.name!r} is no model of this box' configuration")
+            bundle = books.shelf.install(incoming, self.clock.utc())
+        finally:
+            with suppress(OSError):
+                incoming.unlink(missing_ok=True)
+        if problems := configured.check(config.path, configured.in_force(self.desired)):
+            books.shelf.rollback(bundle.name, books.elsewhere(bundle.name))
+            errors = [{"path": path, "message": text[:300]} for path, text in problems[:20]]
+            raise CommandError("the model does not fit the configuration, the one before stays", {"errors": errors})
+        release = bundle.manifest.release
+        about = {"name": bundle.name, "version": bundle.manifest.version, "sha256": bundle.sha256}
+        return Restart(self.restart, about | {"release_seq": release.release_seq if release else None})
 
     def factory_reset(self, command: Command) -> Restart:
         """{box}: forget events, pictures, and what came from above; its own name guards against a mistake."""

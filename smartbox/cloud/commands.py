@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -28,9 +28,10 @@ _TICK = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """The command is done when the box is back; `action` brings it down, in order and soon."""
+    """The command is done when the box is back; `action` brings it down, in order and soon. detail: of `done`."""
 
     action: Callable[[], None]
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 Handler = Callable[[Command], Mapping[str, Any] | Restart]
@@ -77,8 +78,8 @@ class Commands:
         for entry in self._ledger.unfinished():
             if entry.status != "accepted":
                 self._answer(entry)
-            elif entry.detail.get("restarting"):
-                self._conclude(entry, "done", {})
+            elif "restarting" in entry.detail:
+                self._conclude(entry, "done", entry.detail["restarting"])
             else:
                 reason = {"reason": "interrupted by a restart; it is not run again"}
                 self._conclude(entry, "failed", {**entry.detail, **reason})
@@ -182,7 +183,7 @@ class Commands:
 
     def _restart(self, command: Command, entry: Entry, restart: Restart) -> None:
         with self._lock:
-            self._ledger.conclude(entry, "accepted", {"restarting": True})
+            self._ledger.conclude(entry, "accepted", {"restarting": dict(restart.detail)})
         log.info("command %s %s: restarting", command.name, command.id)
         restart.action()
 

@@ -1,37 +1,29 @@
 """Files to the cloud: HTTPS PUT to presigned URLs, whole or in parts, to hosts on a list and to no others."""
 
 import hashlib
-import http.client
-import logging
 import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 
 from smartbox.clock import Clock
 from smartbox.cloud.command import CommandError
-from smartbox.mqttsettings import as_file
+from smartbox.cloud.https import AnswerError, Line, check_url, connection
 from smartbox.settings import Settings
-from smartbox.supervise import backoff
 from smartbox.wording import problems_of
 
-log = logging.getLogger(__name__)
-
 WHOLE = 20_000_000  # bytes; what is larger goes in parts
-_TRIES = 5
-_TIMEOUT = 30.0  # s without any progress
 _CHUNK = 1 << 16
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}")
 # What a presigned request may have signed, and nothing that changes how it is sent.
 _HEADER = re.compile(r"content-type|content-md5|if-none-match|x-(amz|goog|ms)-[a-z0-9-]+", re.IGNORECASE)
-_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
 class Part(Settings):
@@ -87,16 +79,17 @@ class Uploader:
         path = self._path(request.name)
         pieces, size = plan(request, path)
         for piece in pieces:
-            self.allowed(piece.url)
+            check_url(piece.url, self.hosts, "cloud.upload_hosts")
         sha256 = _sha256(path)
         about: dict[str, Any] = {"name": request.name, "bytes": size, "sha256": sha256}
         if request.sha256 not in (None, sha256):
             raise CommandError(f"{request.name}: its sha256 is {sha256}, not {request.sha256}", about)
         done: list[dict[str, Any]] = []
-        context = self._context()
+        line = Line(self.clock, self.ca, deadline, stop)
+        context = line.context()
         for piece in pieces:
             try:
-                etag = self._insist(piece, path, request.headers, context, deadline, stop)
+                etag = line.insist(piece.url, partial(_put, piece, path, request.headers, context))
             except CommandError as error:
                 raise CommandError(str(error), {**about, "parts": done, "failed_part": piece.number or 1}) from error
             done.append({"number": piece.number or 1, "etag": etag})
@@ -108,59 +101,6 @@ class Uploader:
         if not _NAME.fullmatch(name) or not path.is_file() or path.is_symlink():
             raise CommandError(f"name {name[:200]!r}: no such file; the names stand in an event's evidence")
         return path
-
-    def allowed(self, url: str) -> None:
-        """CommandError unless it is https to a host on the list."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port or 443
-        except ValueError as error:
-            raise CommandError(f"url: {error}") from error
-        host = (parts.hostname or "").lower()
-        if parts.scheme != "https" or not host or parts.username is not None or not url.isascii():
-            raise CommandError(f"url: must be https://host/…, not {parts.scheme[:20]}://{host[:200]}")
-        if not any(_matches(entry, host, port) for entry in self.hosts):
-            known = ", ".join(self.hosts) or "empty"
-            raise CommandError(f"url: {host[:200]}:{port} is not in cloud.upload_hosts ({known})")
-
-    def _context(self) -> ssl.SSLContext:
-        try:
-            with as_file(self.ca) as ca:
-                context = ssl.create_default_context(cafile=ca)
-        except (OSError, ssl.SSLError) as error:
-            raise CommandError(f"cloud.upload_ca: {error}") from error
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        return context
-
-    def _insist(
-        self,
-        piece: Piece,
-        path: Path,
-        headers: Mapping[str, str],
-        context: ssl.SSLContext,
-        deadline: float,
-        stop: threading.Event,
-    ) -> str | None:
-        """Send one piece, again when that may help; its ETag."""
-        for attempt in range(_TRIES):
-            try:
-                status, etag, said = _put(piece, path, headers, context)
-                why = f"{status} {said}".strip()
-                final = status not in _AGAIN
-                if 200 <= status < 300:
-                    return etag
-            except ssl.SSLCertVerificationError as error:
-                why, final = f"certificate refused: {error.verify_message}", True
-            except (OSError, http.client.HTTPException) as error:
-                why, final = str(error) or type(error).__name__, False
-            host = urlsplit(piece.url).hostname
-            pause = backoff(attempt, 1.0, 30.0)
-            if final or attempt == _TRIES - 1 or self.clock.monotonic() + pause >= deadline:
-                raise CommandError(f"{host}: {why}")
-            log.warning("upload of %s to %s: %s; again in %.0f s", path.name, host, why, pause)
-            if self.clock.wait(stop, pause):
-                raise CommandError(f"{host}: {why}; the box is being stopped")
-        raise AssertionError("the last try raises")
 
 
 def _request(args: Mapping[str, Any]) -> UploadRequest:
@@ -198,25 +138,16 @@ def plan(request: UploadRequest, path: Path) -> tuple[list[Piece], int]:
     return [Piece(p.number, p.url, (p.number - 1) * step, min(size, p.number * step)) for p in parts], size
 
 
-def _matches(entry: str, host: str, port: int) -> bool:
-    name, _, wanted = entry.partition(":")
-    if port != int(wanted or 443):
-        return False
-    return host.endswith(name[1:]) and len(host) > len(name) - 1 if name.startswith("*.") else host == name
-
-
-def _put(piece: Piece, path: Path, headers: Mapping[str, str], context: ssl.SSLContext) -> tuple[int, str | None, str]:
-    """(status, ETag, what else was said). A redirect is an answer like any other."""
-    parts = urlsplit(piece.url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection = http.client.HTTPSConnection(parts.hostname or "", parts.port or 443, timeout=_TIMEOUT, context=context)
-    with closing(connection):
+def _put(piece: Piece, path: Path, headers: Mapping[str, str], context: ssl.SSLContext) -> str | None:
+    """Send it; its ETag. AnswerError, which a redirect is too."""
+    way, target = connection(piece.url, context)
+    with closing(way):
         body = _bytes(path, piece.start, piece.end)
-        connection.request("PUT", target, body, {**headers, "Content-Length": str(piece.end - piece.start)})
-        answer = connection.getresponse()
-        said = answer.read(2000).decode("ascii", "replace") if answer.status >= 300 else ""
-        reason = " ".join(f"{answer.reason} {said}".split())[:300]
-        return answer.status, answer.headers.get("ETag"), reason
+        way.request("PUT", target, body, {**headers, "Content-Length": str(piece.end - piece.start)})
+        answer = way.getresponse()
+        if not 200 <= answer.status < 300:
+            raise AnswerError(answer)
+        return answer.headers.get("ETag")
 
 
 def _bytes(path: Path, start: int, end: int) -> Iterator[bytes]:

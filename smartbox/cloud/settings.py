@@ -12,7 +12,7 @@ _HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*(:\d{1,5})?")
 
 
 class CloudSettings(Settings):
-    """What the box takes from above, beside commands: a signed configuration, and places to upload files to."""
+    """What the box takes from above, beside commands: a signed configuration, and hosts for files and models."""
 
     keys: tuple[PublisherText, ...] = Field((), max_length=4)
     """Public keys, each written `ed25519:BASE64`: a configuration on `desired` must be signed by one of them; two while
@@ -24,10 +24,12 @@ class CloudSettings(Settings):
     upload_hosts: tuple[str, ...] = ()
     """Hosts that files may be uploaded to by HTTPS: `media.example`, `media.example:8443` or `*.s3.example` for every
     name below it. Empty: nothing is uploaded."""
-    upload_ca: Pem | None = None
-    """PEM file with the authority that signed the upload hosts' certificates; the system's own when absent."""
+    model_hosts: tuple[str, ...] = ()
+    """Hosts that sealed models may be fetched from by `model-update`, written alike. Empty: none are."""
+    https_ca: Pem | None = None
+    """PEM file with the authority that signed the certificates of these hosts; the system's own when absent."""
 
-    @field_validator("upload_hosts")
+    @field_validator("upload_hosts", "model_hosts")
     @classmethod
     def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:

@@ -1,4 +1,4 @@
-"""A real HTTPS server that takes PUT, and misbehaves when told to."""
+"""A real HTTPS server that takes PUT and gives GET, and misbehaves when told to."""
 
 import hashlib
 import ssl
@@ -16,7 +16,7 @@ class Storage:
         self.stored: dict[str, bytes] = {}
         self.tries: dict[str, int] = {}
         self.headers: dict[str, dict[str, str]] = {}
-        self.handshakes = 0
+        self.files: dict[str, bytes] = {}
         storage = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -37,6 +37,17 @@ class Storage:
                     self.send_header("Location", "/elsewhere")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+
+            def do_GET(self) -> None:
+                storage.tries[self.path] = nth = storage.tries.get(self.path, 0) + 1
+                content = storage.files[self.path]
+                begin = int(self.headers.get("Range", "bytes=0-")[6:-1])
+                self.send_response(206 if begin else 200)
+                self.send_header("Content-Length", str(len(content) - begin))
+                self.end_headers()
+                cut = answer(self.path, nth) == 0
+                self.wfile.write(content[begin : begin + 1000 if cut else None])
+                self.close_connection = True
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

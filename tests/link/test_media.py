@@ -172,7 +172,7 @@ def test_by_command_from_a_snapshot_to_the_storage(
     tmp_path: Path, authority: Authority, storage: Start, mosquitto: Mosquitto
 ) -> None:
     server = storage()
-    more = f"cloud: {{upload_hosts: ['localhost:{server.port}'], upload_ca: {authority.ca}}}\n"
+    more = f"cloud: {{upload_hosts: ['localhost:{server.port}'], https_ca: {authority.ca}}}\n"
     more += "sources: {gate: {type: simulator, scene: gate, fps: 5}}"
     cloud, box = Cloud(mosquitto.port), Box(tmp_path / "box", mosquitto.url, more).start()
     try:
