@@ -1,6 +1,7 @@
 """Row 30: a certificate that does not fit keeps the box out, in TLS records only, until it is put right."""
 
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Site:
         tls = f"certfile {self.certificate}\nkeyfile {self.key}\nallow_anonymous true"
         self.broker = Mosquitto(directory / "broker", f"{tls}\nlistener {self.inside} 127.0.0.1")
         self.broker.start()
+        wait_for(lambda: answers(self.inside), "the listener inside")
         self.proxy = Proxy(self.broker.port, raw=True)
         self.consumer = Consumer(self.inside)
 
@@ -50,6 +52,11 @@ class Site:
         self.consumer.close()
         self.proxy.close()
         self.broker.stop()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture

@@ -57,9 +57,8 @@ class _Ear:
     """The hooks of one process; they stay for ever, since files that are open point to them."""
 
     def __init__(self) -> None:
-        library = ctypes.CDLL(_sqlite3.__file__)
         try:
-            find = library.sqlite3_vfs_find
+            find = ctypes.CDLL(_sqlite3.__file__).sqlite3_vfs_find
         except AttributeError:
             pytest.skip("this Python has SQLite built in: its writes cannot be listened to")
         find.restype = POINTER(_Vfs)
