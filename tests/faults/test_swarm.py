@@ -85,7 +85,8 @@ class Swarm:
     def close(self) -> None:
         self._tell("stop")
         for process in self._processes:
-            process.wait(60)
+            with process:  # closes its pipes
+                process.wait(60)
 
 
 @pytest.fixture
