@@ -11,6 +11,7 @@ How the pipeline uses it (one RuleRunner per rule x source):
     runner.occupancy     # state per slot (parking), else None
     runner.counts        # crossings per direction and label (line_crossing), else None
     runner.waiting       # candidates on their way to an alarm, for pictures of the start and of the middle
+    runner.state, runner.followed                              # what was judged at the last step, to explain it
     runner.silence(until)                                      # a person wants no news of it for a while
     events = runner.acknowledge(episode, by, time, utc)        # a person has seen it
 
@@ -24,6 +25,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Literal
 
 from smartbox.cloudevent import timestamp
 from smartbox.dwell import HOLD_AFTER, LOST_AFTER, Dwell, freeze_gap
@@ -31,7 +33,7 @@ from smartbox.geometry import Zone
 from smartbox.rules._base import RuleSettings
 from smartbox.rules._crossings import Crossings
 from smartbox.rules._subjects import Subject, assign, hidden
-from smartbox.types import EndReason, Event, Match, Phase, Scene, SlotState
+from smartbox.types import EndReason, Event, Match, Phase, Scene, SlotState, Why
 
 RESUME_S = 5.0
 """How long (s of received frames) a held object may take to be found again: a tracker has to confirm it first."""
@@ -49,6 +51,29 @@ class Waiting:
     match: Match
     started_at: float
     share: float
+
+
+RunnerState = Literal["on", "off", "blind"]
+"""off: outside of its schedule; blind: nothing can be said from this picture."""
+FollowedState = Literal["candidate", "settled", "open", "held", "cooling"]
+"""settled: it has lasted and yet is no event (a slot that is taken, a post that is manned); held: see `RuleRunner`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One subject as it stood after a step. holds: None while nobody can say; needs: s to the event, None: never one.
+
+    share: of the window that counts now, in which it held; elapsed: s since its first match.
+    """
+
+    number: int
+    match: Match
+    state: FollowedState
+    holds: bool | None
+    share: float
+    elapsed: float
+    needs: float | None
+    episode: str | None
 
 
 class RuleRunner:
@@ -79,6 +104,7 @@ class RuleRunner:
         self._cooling: dict[str, tuple[float, float]] = {}  # subject -> until when, and when it was last seen
         self._numbers = count(1)
         self.silent_until = -math.inf
+        self.state: RunnerState = "on"
         self._time: float | None = None  # of the last scene
         self._since: float | None = None  # of the first silence
         self._watched = 0.0  # s of received frames since the start of the schedule's window
@@ -90,7 +116,8 @@ class RuleRunner:
             return []
         if not self._on(scene.utc):
             return self._switch_off(scene.time, scene.utc)
-        if self.rule.blind(scene):
+        self.state = "blind" if self.rule.blind(scene) else "on"
+        if self.state == "blind":
             return self.idle(scene.time, scene.utc)
         seconds = self._pass(scene.time)
         scene = self._trusted(scene)
@@ -166,6 +193,26 @@ class RuleRunner:
             if after is not None
         )
 
+    @property
+    def followed(self) -> tuple[Followed, ...]:
+        """Every subject as it stands after the last step."""
+        return tuple(
+            Followed(
+                s.number, s.match, self._state_of(s), s.dwell.holds, s.dwell.recent, s.dwell.elapsed,
+                self._alarm_after(s), s.episode,
+            )
+            for s in self._subjects
+        )  # fmt: skip
+
+    def _state_of(self, subject: Subject) -> FollowedState:
+        if subject.held:
+            return "held"
+        if subject.event:
+            return "open"
+        if subject.name in self._cooling:
+            return "cooling"
+        return "settled" if subject.dwell.begun else "candidate"
+
     def number_of(self, episode: str) -> int | None:
         """Which candidate an open episode was."""
         return next((s.number for s in self._subjects if s.event and s.episode == episode), None)
@@ -204,7 +251,7 @@ class RuleRunner:
         return self.rule.schedule is None or self.rule.schedule.active(utc)
 
     def _switch_off(self, time: float, utc: float) -> list[Event]:
-        self._time, self._since = None, time
+        self._time, self._since, self.state = None, time, "off"
         self._watched, self._settled, self._matches = 0.0, 0.0, []
         return self.end_all(time, utc, "schedule")
 
@@ -252,9 +299,9 @@ class RuleRunner:
             if match:
                 subject.before, subject.match, subject.held = subject.match.xyxy, match, None
             behind = match is None and (subject.held is not None or hidden(subject, scene))
-            strolls = match is None and not behind and self._strolls(subject, scene, seconds)
+            strolls = match is None and not behind and self._strolls(subject, scene)
             subject.dwell.sample(scene.time, seconds, None if behind or strolls else match is not None)
-            subject.strayed = not (match or behind) and self._strayed(subject)
+            subject.strayed = not (match or behind) and self._strayed(subject, seconds)
         self._subjects += [self._candidate(match, scene.time) for match in fresh]
         return self._judge(scene.time, scene.utc)
 
@@ -264,16 +311,16 @@ class RuleRunner:
             dwell.credit(max(0.0, min(time - match.since, self._watched, self._settled)))
         return Subject(match, dwell, number=next(self._numbers))
 
-    def _strolls(self, subject: Subject, scene: Scene, seconds: float) -> bool:
+    def _strolls(self, subject: Subject, scene: Scene) -> bool:
         """Whether a candidate that may join two stays is in sight elsewhere, and not yet for too long."""
-        if subject.dwell.begun or subject.dwell.away + seconds >= self.rule.joins(subject.name) - 1e-6:
+        if subject.dwell.begun or subject.dwell.away >= self.rule.joins(subject.name) - 1e-6:
             return False
         return any(subject.name == f"track:{t.id}" for t in scene.tracks)
 
-    def _strayed(self, subject: Subject) -> bool:
-        """Whether it has been away for so long that coming back is another visit."""
+    def _strayed(self, subject: Subject, seconds: float) -> bool:
+        """Whether it was away, from the frame after its last match on, for so long that this visit is over."""
         joins = self.rule.joins(subject.name)
-        return joins > 0 and not subject.dwell.begun and subject.dwell.away >= joins - 1e-6
+        return joins > 0 and not subject.dwell.begun and subject.dwell.away >= joins + seconds - 1e-6
 
     def _judge(self, time: float, utc: float) -> list[Event]:
         """What begins, goes on or is over, after every subject has had its sample."""
@@ -348,9 +395,15 @@ class RuleRunner:
             end_reason=reason,
             objects=(match,),
             detail={**match.detail, **({"acknowledged": subject.acknowledged} if subject.acknowledged else {})},
+            why=None if self.rule.instant else self._why(subject),
         )
         subject.event, subject.told_at = event, time
         return event
+
+    def _why(self, subject: Subject) -> Why:
+        dwell, spec = subject.dwell, subject.dwell.spec
+        needs = self.rule.alarm_after(subject.name)
+        return Why(round(dwell.recent, 3), dwell.window, spec.enter, spec.exit, needs)
 
     def _instants(self, matches: Sequence[Match], scene: Scene) -> list[Event]:
         """A begin and its end for each moment."""

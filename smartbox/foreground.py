@@ -27,6 +27,7 @@ SHARP = 0.25  # of its contrast that a thing loses within two pixels of its outl
 CLEARLY = 1.15  # times as much edge along the outline in one picture than in the other
 DOUBT = 0.2  # more than this share of what stood there in the memory of the place: it says nothing of what came
 MANY = 5  # things at one moment: nobody puts down so many, the place itself looks different
+REACH = 6  # pixels: how far away a pixel may be that an edge depends on
 BOX = np.ones((3, 3), np.uint8)
 STANDS = 2.0  # s without movement after which a track is no passer-by
 YIELDS = 600.0  # s, time constant with which the place takes over what changed and what nobody could judge
@@ -116,9 +117,8 @@ class Foreground:
             return ()
         parked, seated = (_painted(now.shape, boxes) for boxes in _standing(tracks, time))
         ground.update(now, min(step, GAP), self._yields(min(step, GAP), parked, seated))
-        edges = edges_of(ground.fast)
-        self._follow(ground, edges, known, time, min(step, GAP))
-        self._discover(ground, edges, known, parked | seated, time)
+        self._follow(ground, known, time, min(step, GAP))
+        self._discover(ground, known, parked | seated, time)
         self._listed = tuple(self._static(t, now.shape) for t in self._things if self._is_listed(t, tracks, now.shape))
         return self._listed
 
@@ -136,10 +136,10 @@ class Foreground:
             kept[thing.where] |= thing.mask
         return kept
 
-    def _follow(self, ground: Ground, edges: Edges, known: Mask, time: float, step: float) -> None:
+    def _follow(self, ground: Ground, known: Mask, time: float, step: float) -> None:
         """Look whether each object is still there; give up those that have not been for long."""
         for thing in list(self._things):
-            here = edges[thing.where]
+            here = _edges_at(ground.fast, thing.where)
             thing.alike = _alike(thing.edges, here, thing.mask)
             if thing.alike >= self.settings.alike * thing.usual:
                 weight = 1 - np.exp(-step / FOLLOWS)
@@ -149,22 +149,22 @@ class Foreground:
             covered = bool(known[thing.where][thing.mask].mean() > 0.2)
             if time - thing.found > (self.settings.covered if covered else self.settings.forget):
                 self._things.remove(thing)
-                whole = np.zeros(edges.shape, bool)
+                whole = np.zeros(known.shape, bool)
                 whole[thing.where] = thing.mask
                 # What was put down is gone; or it changed, and that which stays has to stay as long again.
                 ground.age[whole] = 0.0
-                if _judge(ground, edges, whole) != "object":
+                if _judge(ground, whole) != "object":
                     ground.absorb(whole)
 
-    def _discover(self, ground: Ground, edges: Edges, known: Mask, standing: Mask, time: float) -> None:
+    def _discover(self, ground: Ground, known: Mask, standing: Mask, time: float) -> None:
         """Judge what has kept still for long enough and is nobody's yet."""
-        changed = (ground.age > 0.5) & ~self._kept(edges.shape)
+        changed = (ground.age > 0.5) & ~self._kept(known.shape)
         if changed.mean() > self.settings.max_area:
             self._begin_anew(time, self._things)
             return
         before = len(self._things)
         for where, mask in _blobs(changed):
-            whole = np.zeros(edges.shape, bool)
+            whole = np.zeros(known.shape, bool)
             whole[where] = mask
             if (whole & standing).sum() > 0.1 * whole.sum():  # somebody stands there: that is him, or he is with it
                 ground.age[whole] = 0.0
@@ -174,7 +174,7 @@ class Foreground:
             if small or np.median(ground.doubt[where][mask]) > DOUBT:  # something went away: this is the place
                 ground.absorb(whole)
             else:
-                self._decide(ground, edges, whole, time)
+                self._decide(ground, whole, time)
         if len(self._things) - before > MANY:
             self._begin_anew(time, self._things[:before])
 
@@ -184,13 +184,13 @@ class Foreground:
         self._ground.restart()
         self._things, self._began = list(keep), time
 
-    def _decide(self, ground: Ground, edges: Edges, whole: Mask, time: float) -> None:
+    def _decide(self, ground: Ground, whole: Mask, time: float) -> None:
         age = float(np.median(ground.age[whole]))
-        verdict = "unclear" if _creeps(ground, whole) else _judge(ground, edges, whole)
+        verdict = "unclear" if _creeps(ground, whole) else _judge(ground, whole)
         if verdict == "object":
             body = cv2.dilate(whole.astype(np.uint8), BOX).astype(bool)
             where, since = _extent(body), time - age - ground.lag(whole)
-            self._things.append(_Thing(next(self._ids), where, body[where], edges[where].copy(), since, time))
+            self._things.append(_Thing(next(self._ids), where, body[where], _edges_at(ground.fast, where), since, time))
         elif verdict != "unclear" or age > 4 * self.settings.settle:
             ground.absorb(whole)
 
@@ -242,15 +242,15 @@ def _creeps(ground: Ground, whole: Mask) -> bool:
     return bool(last - first > 3.0 and deep < 3.5)
 
 
-def _judge(ground: Ground, edges: Edges, whole: Mask) -> Verdict:
+def _judge(ground: Ground, whole: Mask) -> Verdict:
     """What a changed part of the place is, by its edge and by what is to be seen inside it, now and before."""
-    where, wide = _extent(whole, 3), _extent(whole, 8)
+    where = _extent(whole, 3)
     contrast = np.abs(ground.fast - ground.lit)[where]
     most = float(np.percentile(contrast[whole[where]], 80))
     core = ((contrast > most / 2) & whole[where]).astype(np.uint8)
     if _fall(contrast, core) < SHARP * most:
         return "light"
-    now, before = edges[where], edges_of(ground.slow[wide])[_inside(wide, where)]
+    now, before = _edges_at(ground.fast, where), _edges_at(ground.slow, where)
     inner = cv2.erode(core, BOX).astype(bool)
     if _shows_through(now[inner], before[inner]):
         return "light"
@@ -310,10 +310,12 @@ def _extent(mask: Mask, margin: int = 0) -> Slices:
     )
 
 
-def _inside(outer: Slices, inner: Slices) -> Slices:
-    """Where `inner` lies within a picture cut to `outer`."""
-    (a, b), (c, d) = outer, inner
-    return slice(c.start - a.start, c.stop - a.start), slice(d.start - b.start, d.stop - b.start)
+def _edges_at(picture: Floats, where: Slices) -> Edges:
+    """The edges in a part of a picture, as they are in the whole."""
+    (top, bottom, _), (left, right, _) = (part.indices(size) for part, size in zip(where, picture.shape, strict=True))
+    wide = slice(max(0, top - REACH), bottom + REACH), slice(max(0, left - REACH), right + REACH)
+    y, x = top - wide[0].start, left - wide[1].start
+    return edges_of(picture[wide])[y : y + bottom - top, x : x + right - left]
 
 
 def _box(where: Slices, shape: tuple[int, ...]) -> Box:

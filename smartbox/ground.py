@@ -19,6 +19,7 @@ SLOW_S = 30.0
 """That of the slow one where nothing changed: it follows the sun, dusk and drying asphalt."""
 LOCAL = 3
 """Light is compared within this fraction (1/n) of the picture's height: clouds and lamps do not reach everywhere."""
+COARSE = 4  # pixels on a side that have the same light
 LEVEL = 12.0  # grey levels: the smallest change that counts
 NOISE = 3.0  # times the difference between picture and fast memory that is usual everywhere: that is noise
 
@@ -44,8 +45,9 @@ class Ground:
         """`step` s after the last picture. yields: share of what changed that the slow memory takes over, per pixel."""
         level = self._look(now, step)
         self.lit = self._relit()
-        self.changed = cv2.blur(np.abs(self.fast - self.lit), (3, 3)) > level
-        self.age = np.where(self.changed, self.age + np.float32(step) * ~self.lively, 0.0).astype(np.float32)
+        self.changed = cv2.blur(cv2.absdiff(self.fast, self.lit), (3, 3)) > level
+        self.age += np.float32(step) * ~self.lively
+        self.age *= self.changed
         weight = np.where(self.changed, yields, np.float32(1 - np.exp(-step / SLOW_S)))
         self.slow += weight * (self.fast - self.slow)
         self.doubt += weight * (self.changed - self.doubt)
@@ -59,22 +61,27 @@ class Ground:
     def _look(self, now: Floats, step: float) -> float:
         """Let the fast memory follow; returns from which difference on (grey levels) something changed."""
         self._known += step
-        self.fast += np.float32(1 - np.exp(-step / min(FAST_S, max(self._known, 1e-3)))) * (now - self.fast)
-        away = cv2.blur(np.abs(now - self.fast), (3, 3))
+        cv2.accumulateWeighted(now, self.fast, float(1 - np.exp(-step / min(FAST_S, max(self._known, 1e-3)))))
+        away = cv2.blur(cv2.absdiff(now, self.fast), (3, 3))
         level = max(LEVEL, NOISE * float(np.median(away[::3, ::3])))
         self.lively = away > level / 2
         return level
 
     def _relit(self) -> Floats:
         """The slow memory under the light of now: what did not change around a pixel says how bright it is."""
-        size = self.fast.shape[0] // LOCAL
-        same = (~self.changed & ~self.lively).astype(np.float32)
-        known = cv2.blur(same, (size, size))
-        now, then = (cv2.blur(picture * same, (size, size)) for picture in (self.fast, self.slow))
+        rows, cols = self.fast.shape
+        few = (cols // COARSE, rows // COARSE)
+        size = (few[1] // LOCAL, few[1] // LOCAL)
+        same = (~(self.changed | self.lively)).astype(np.float32)
+        known, now, then = (
+            cv2.blur(cv2.resize(part, few, interpolation=cv2.INTER_AREA), size)
+            for part in (same, cv2.multiply(self.fast, same), cv2.multiply(self.slow, same))
+        )
         gain = np.clip((now + 1.0) / (then + 1.0), 0.4, 2.5)
         # Where all around is covered there is nothing to compare: as bright as it was.
         trust = np.minimum(1.0, 5.0 * known)
-        lit: Floats = (self.slow * (1 + trust * (gain - 1))).astype(np.float32)
+        light = cv2.resize((1 + trust * (gain - 1)).astype(np.float32), (cols, rows), interpolation=cv2.INTER_LINEAR)
+        lit: Floats = cv2.multiply(self.slow, light)  # type: ignore[assignment]
         return lit
 
     def lag(self, where: Mask) -> float:

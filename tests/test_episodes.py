@@ -128,6 +128,72 @@ def test_restoring_is_for_the_own_source_and_open_episodes() -> None:
     assert after.open == ()
 
 
+def test_a_silence_holds_news_back_and_tells_ends() -> None:
+    run = runner("fire_lane", update=60, escalate="10min")
+    run.silence(100.0)
+    cars = Script([Thing(1, 10, 300), Thing(2, 20, 50, ELSEWHERE)], 340)
+    assert told(play(run, cars), "begin", "update", "end") == [
+        ("begin", 100.0), ("update", 160.0), ("update", 220.0), ("update", 280.0), ("cleared", 330.0),
+    ]  # fmt: skip
+    run = runner("fire_lane", update=60, escalate="10min")
+    script = Script([Thing(1, 0, 150)], 200)
+    scenes = list(script.scenes())
+    events = [e for scene in scenes[:400] for e in run.step(scene)]  # to 80 s
+    run.silence(1000.0)
+    events += [e for scene in scenes[400:] for e in run.step(scene)]
+    assert told(events, "begin", "update", "end") == [("begin", 60.0), ("cleared", 180.0)]
+    run.silence(0.0)
+    assert told(play(run, Script([Thing(5, 300, 400, ELSEWHERE)], 450, offset=300)))[0] == ("begin", 360.0)
+
+
+def test_a_silent_line_still_counts() -> None:
+    run = runner("line_crossing")
+    run.silence(50.0)
+    walk = person(1, 10, 20, lambda t: (0.3 + 0.04 * (t - 10), 0.2, 0.4 + 0.04 * (t - 10), 0.5))
+    assert play(run, Script([walk], 30)) == []
+    assert run.counts == {"right_to_left": {"person": 1}}
+
+
+def test_an_acknowledged_episode_tells_only_news() -> None:
+    run = runner("fire_lane", update=60, escalate="300s")
+    script = Script([Thing(1, 0, 400)], 440)
+    scenes = list(script.scenes())
+    events = [e for scene in scenes[:500] for e in run.step(scene)]  # to 100 s
+    assert run.acknowledge("id-99", "guard", 100.0, UTC + 100) == []
+    (seen,) = run.acknowledge(events[0].episode, "guard", 100.0, UTC + 100)
+    assert (seen.phase, seen.detail["acknowledged"]) == ("update", {"by": "guard", "at": "2026-09-21T14:15:00.000Z"})
+    later = [e for scene in scenes[500:] for e in run.step(scene)]
+    assert told(later, "update", "end") == [("update", 300.0), ("cleared", 430.0)]  # critical now, and over
+    assert all(e.detail["acknowledged"]["by"] == "guard" for e in later)
+
+
+def test_an_acknowledgement_survives_a_restart() -> None:
+    before = runner("fire_lane", update=60, escalate="1h")
+    begin = play(before, Script([Thing(1, 0, 100)], 90))[0]
+    before.acknowledge(begin.episode, "guard", 90.0, UTC + 90)
+    after = runner("fire_lane", update=60, escalate="1h")
+    after.restore(before.open, 0, UTC + 100)
+    events = play(after, Script([Thing(1, 1, 200)], 240, offset=1))
+    assert told(events, "update", "end") == [("cleared", 230.0)]
+
+
+def test_who_waits_for_his_alarm_can_be_followed() -> None:
+    run = runner("fire_lane")
+    scenes = list(Script([Thing(1, 10, 30), Thing(2, 30.2, 200)], 100).scenes())
+    shares, numbers = [], set()
+    for scene in scenes:
+        run.step(scene)
+        for waiting in run.waiting:
+            shares.append(waiting.share)
+            numbers.add(waiting.number)
+            assert waiting.started_at == 10.0
+    assert numbers == {1}
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1.0, abs=0.01)
+    assert run.waiting == ()
+    assert run.number_of(run.open[0].episode) == 1
+
+
 # What holds for every script -----------------------------------------------------------------------------------------
 
 spans = st.tuples(st.floats(0, 150), st.floats(0.1, 120), st.integers(1, 6), st.sampled_from([SPOT, ELSEWHERE]))

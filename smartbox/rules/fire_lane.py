@@ -1,7 +1,7 @@
 """Something stays in a lane that must be free: a vehicle, or a thing without a name."""
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import ClassVar, get_args
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ LEVELS: tuple[Severity, ...] = get_args(Severity)
 
 class Plugin(RuleSettings):
     """Begins for each vehicle and each object of its own; ends when it has been gone for `clear`."""
+
+    every_frame: ClassVar[bool] = True  # objects are found without the model
 
     anchor: Anchor = "overlap"
     vehicle: Duration = Field(60.0, ge=10, le=3600)

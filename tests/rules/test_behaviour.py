@@ -421,3 +421,78 @@ def test_dwell_does_not_add_up_over_visits(pause: float) -> None:
 def test_a_guard_who_is_back_for_a_while_starts_the_absence_anew() -> None:
     guard = [person(1, 0, 60), person(1, 200, 206), person(1, 380, 400)]
     assert play(runner("absence"), Script(guard, 400)) == []
+
+
+@pytest.mark.parametrize("told_after", [0.0, 6.0])
+def test_an_object_counts_from_when_it_came_to_rest(told_after: float) -> None:
+    bag = Thing(1, 10, 100, label="object", first=10 + told_after)
+    assert told(play(runner("left_object"), Script(objects=[bag], until=130))) == [("begin", 70.0), ("cleared", 110.0)]
+
+
+def test_an_object_that_lay_there_before_the_schedule_counts_from_its_start() -> None:
+    night = {"timezone": "UTC", "windows": [{"from": "14:15", "to": "15:00"}]}
+    bag = Thing(1, 10, 300, label="object")
+    assert told(play(runner("left_object", schedule=night), Script(objects=[bag], until=250))) == [("begin", 160.0)]
+
+
+def test_what_is_too_large_to_be_left_by_a_person() -> None:
+    pile = Thing(1, 10, 200, (0.25, 0.45, 0.75, 0.85), label="object")
+    assert play(runner("left_object"), Script(objects=[pile], until=200)) == []
+    assert told(play(runner("fire_lane"), Script(objects=[pile], until=200))) == [("begin", 130.0)]
+    assert play(runner("fire_lane", object=None), Script(objects=[pile], until=200)) == []
+
+
+def test_a_dark_picture_does_not_take_the_bag_away() -> None:
+    bag = gaps(Thing(1, 10, 300, label="object"), (100, 120))
+    script = Script(objects=bag, until=250, faults={(100, 120): "dark"})
+    assert told(play(runner("left_object"), script)) == [("begin", 70.0)]
+
+
+def test_suitcases_of_a_model_that_knows_them() -> None:
+    case = Thing(1, 10, 200, label="suitcase")
+    assert play(runner("left_object"), Script([case], 200)) == []
+    assert told(play(runner("left_object", labels=["suitcase"]), Script([case], 200))) == [("begin", 70.0)]
+
+
+def test_an_object_in_the_lane_escalates_too() -> None:
+    pallet = Thing(1, 10, 400, label="object")
+    events = play(runner("fire_lane", update="1h"), Script(objects=[pallet], until=440))
+    assert [(e.phase, round(e.monotonic), e.severity) for e in events] == [
+        ("begin", 130, "high"), ("update", 310, "critical"), ("end", 430, "critical"),
+    ]  # fmt: skip
+
+
+def test_a_crowd_that_thins_out_and_one_that_wavers() -> None:
+    def crowd(*sizes: tuple[float, float, int]) -> list[Thing]:
+        places = [(0.21 + 0.055 * i, 0.5, 0.25 + 0.055 * i, 0.8) for i in range(10)]
+        return [person(i, a, b, places[i]) for a, b, n in sizes for i in range(n)]
+
+    wavers = crowd((10, 60, 10), (60, 120, 8), (120, 160, 7))
+    assert told(play(runner("crowd", n=10), Script(wavers, 170))) == [("begin", 20.0), ("cleared", 130.0)]
+    assert play(runner("crowd", n=10), Script(crowd((10, 160, 9)), 170)) == []
+    (begin,) = play(runner("crowd", n=10, update="1h"), Script(crowd((10, 60, 10)), 50))
+    assert (begin.objects[0].subject, begin.detail) == ("crowd:lane", {"people": 10, "n": 10})
+
+
+def test_parking_while_waiting_in_traffic_and_the_bus_at_its_stop() -> None:
+    queue = [Thing(i, t, t + 45, path(OUTSIDE, SPOT, t, t + 4)) for i, t in enumerate(range(10, 310, 50))]
+    assert play(runner("illegal_parking", grace=60), Script(queue, 350)) == []
+    bus = Script([Thing(1, 10, 500, SPOT, "bus")], 500)
+    assert told(play(runner("illegal_parking"), bus)) == [("begin", 325.0)]
+    assert play(runner("illegal_parking", ignore=["bus"]), bus) == []
+
+
+@pytest.mark.parametrize(("out", "begins"), [(5.0, 70.0), (10.0, 70.0), (12.0, 102.0)])
+def test_steps_outside_up_to_ten_seconds_belong_to_the_stay(out: float, begins: float) -> None:
+    away = 30 + out
+    stay = [person(1, 10, 30), person(1, 30, away, OUTSIDE), person(1, away, 200)]
+    assert told(play(runner("loitering"), Script(stay, 150))) == [("begin", begins)]
+
+
+def test_each_fault_is_an_episode_of_its_own() -> None:
+    faults = {(10.0, 60.0): "dark", (40.0, 90.0): "moved", (100.0, 105.0): "blurred"}
+    events = play(runner("tamper"), Script(faults=faults, until=130))  # type: ignore[arg-type]
+    assert told(events) == [("begin", 20.0), ("begin", 50.0), ("cleared", 70.0), ("cleared", 100.0)]
+    assert [e.objects[0].subject for e in events if e.phase == "begin"] == ["picture:dark", "picture:moved"]
+    assert events[0].zone is None
+    assert play(runner("tamper", faults=["frozen"]), Script(faults=faults, until=130)) == []  # type: ignore[arg-type]

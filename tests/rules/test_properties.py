@@ -45,7 +45,7 @@ def simple(start: float, end: float, fps: float, until: float) -> Row:
     return Row((Span(start, end),), until=until, fps=fps)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(rows(), st.sampled_from(sorted(COLUMNS)))
 def test_begins_and_ends_alternate(row: Row, column: str) -> None:
     events = events_of(column, row)
@@ -72,7 +72,7 @@ def test_a_replay_tells_the_same(row: Row, column: str) -> None:
     assert events_of(column, row) == events_of(column, row)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(rows(), st.sampled_from(sorted(COLUMNS)))
 def test_no_event_outside_the_schedule(row: Row, column: str) -> None:
     """On from 40 to 100 s. An end may come late when no picture says how late it is, but then for the schedule."""
@@ -82,7 +82,7 @@ def test_no_event_outside_the_schedule(row: Row, column: str) -> None:
     assert sum(e.phase == "begin" for e in events) == sum(e.phase == "end" for e in events)
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(st.floats(1, 25), st.floats(25, 40), st.floats(30, 60), st.sampled_from(LASTING))
 def test_the_frame_rate_changes_nothing_but_a_frames_time(fps: float, start: float, length: float, column: str) -> None:
     """One frame until it is seen, one until it is due."""
