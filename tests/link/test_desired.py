@@ -317,3 +317,13 @@ def test_what_a_configuration_no_longer_has_is_emptied_at_the_broker(
     wait_for(lambda: new.on("source/east"), "what is retained")
     assert not new.on("source/gate") and not new.on("source/west")
     new.close()
+
+
+def test_what_kept_it_from_the_broker_is_reported(boxes: Boxes, cloud: Cloud, mosquitto: Mosquitto) -> None:
+    """A refused certificate would stand there in the same way."""
+    box = boxes()
+    box.connected()
+    mosquitto.stop()
+    wait_for(lambda: "refused" in box.daemon.publisher._reason, "the reason")  # type: ignore[union-attr]
+    mosquitto.start()
+    wait_for(lambda: "refused" in (cloud.last("reported").get("link") or {}).get("last_error", ""), "told afterwards")
