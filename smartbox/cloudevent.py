@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from smartbox.types import Box, EndReason, Event, Evidence, Match, ModelRef, Phase, Severity
+from smartbox.types import Box, EndReason, Event, Evidence, Match, ModelRef, Phase, Severity, Why
 
 CONTENT_TYPE = "application/cloudevents+json"
 LIMIT = 8192  # bytes; every document is shorter
@@ -70,6 +71,7 @@ def from_json(body: bytes) -> Event:
         model=ModelRef(**data.model.model_dump()) if data.model else None,
         synchronised=data.clock.synchronised,
         detail=data.detail,
+        why=Why(**data.why.model_dump()) if data.why else None,
         evidence=tuple(Evidence(**e.model_dump()) for e in data.evidence),
         seq=document.seq,
         session=document.session,
@@ -149,6 +151,8 @@ def _data(event: Event, objects: int, details: bool) -> dict[str, Any]:
     }
     if len(event.objects) > objects:
         data["objects_total"] = len(event.objects)
+    if event.why is not None:
+        data["why"] = asdict(event.why)
     if event.detail and details:
         data["detail"] = dict(event.detail)
     return data
@@ -213,6 +217,18 @@ class _Model(_Part):
     backend: str
 
 
+class _Why(_Part):
+    share: float
+    """Of the last `window_s` seconds, how much (0–1) the condition held."""
+    window_s: float
+    enter_share: float
+    """The share that a begin needs."""
+    exit_share: float
+    """Below this share it ends."""
+    needs_s: float
+    """Seconds from the first match to a begin; compare `dwell_s`."""
+
+
 class _Clock(_Part):
     synchronised: bool
     """False: the box did not know the time, `time` may be wrong."""
@@ -243,6 +259,8 @@ class _Data(_Part):
     model: _Model | None = None
     """Which model saw it; none for what the box says of itself."""
     clock: _Clock
+    why: _Why | None = None
+    """How sure the rule was; none for single moments and for what the box says of itself."""
     detail: dict[str, Any] = {}
     """Extra facts of this kind of event."""
 

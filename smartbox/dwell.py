@@ -114,6 +114,21 @@ class Dwell:
         return sum(max(0.0, end - max(start, since)) for start, end in self._held) / span
 
     @property
+    def holds(self) -> bool | None:
+        """The last sample; None: nobody could say."""
+        return self._holds
+
+    @property
+    def window(self) -> float:
+        """The seconds over which the share counts now: towards the begin, or once begun towards the end."""
+        return self._end_window if self.begun else self._window
+
+    @property
+    def recent(self) -> float:
+        """The share that counts now."""
+        return self.share(self.window)
+
+    @property
     def firm(self) -> bool:
         """It holds now, and for enough of the window. Who has left already raises no alarm behind his back."""
         return bool(self._holds) and self.share(self._window) >= self.spec.enter - _EPS

@@ -12,6 +12,7 @@ from typing import Any
 from smartbox.build import Parts, closeups, parts
 from smartbox.clock import ManualClock
 from smartbox.config import Config
+from smartbox.episodes import RuleRunner
 from smartbox.errors import ConfigError
 from smartbox.ids import Uuid7
 from smartbox.model import Model
@@ -90,6 +91,10 @@ class Replay:
             result = self._step(pipeline, item)
             yield Replayed(item, result, self._numbered(result.events))
         stop.set()
+
+    def runners(self, source: str) -> Sequence[RuleRunner]:
+        """The rules that watch a source, to be asked after each of its steps."""
+        return self._parts.pipelines[source].runners
 
     def finish(self) -> tuple[Event, ...]:
         """The recording has ended: so have the episodes that were open."""

@@ -263,6 +263,21 @@ class ModelRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """How sure a rule is that it holds.
+
+    share: of the last `window_s` seconds in which it held; a begin needs `enter_share` after `needs_s` seconds, an end
+    a share below `exit_share`.
+    """
+
+    share: float
+    window_s: float
+    enter_share: float
+    exit_share: float
+    needs_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One message to the cloud; `cloudevent.to_json` writes it as wire.md says.
 
@@ -289,6 +304,7 @@ class Event:
     model: ModelRef | None = None
     synchronised: bool = True
     detail: Mapping[str, Any] = field(default_factory=dict)
+    why: Why | None = None
     evidence: tuple[Evidence, ...] = ()
     seq: int = 0
     session: int = 0

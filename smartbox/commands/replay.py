@@ -7,15 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from smartbox import cloudevent, score
+import cv2
+
+from smartbox import cloudevent, score, timeline
 from smartbox import config as configuration
 from smartbox.commands._args import UsageError, duration
 from smartbox.errors import SourceError, StorageError
 from smartbox.evidence import EvidenceStore
+from smartbox.explain import Tracer
 from smartbox.inference import overlay
 from smartbox.progress import Progress
 from smartbox.replay import KINDS, START_UTC, Replay, Replayed, input_settings
-from smartbox.types import Event
+from smartbox.types import AudioChunk, Event
 
 EXAMPLE = "smartbox replay -c smartbox.yaml --input gate=gate.mp4 --truth gate.jsonl"
 
@@ -40,6 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--truth", type=Path, metavar="FILE", help="print the score against these truth lines")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write the picture of each begin")
+    parser.add_argument(
+        "--explain",
+        type=Path,
+        nargs="?",
+        const=Path("explain"),
+        metavar="DIR",
+        help="print what each rule made of every sample, and write a timeline of each to DIR (default: explain)",
+    )
     parser.add_argument("--json", action="store_true", help="nothing but JSON lines; the score is the last")
 
 
@@ -48,19 +59,27 @@ def main(args: argparse.Namespace) -> int:
     if args.truth:
         score.truth_for(config, args.truth)  # an hour of replay is no time to find a typing error
     store = _store(args.pictures) if args.pictures else None
+    if args.explain:
+        _made(args.explain, "--explain")
     kinds = ("file",) if args.input else KINDS  # beside recordings that end, a simulator would play for ever
     replay = Replay(config, lines, args.start, real=args.speed == "real", kinds=kinds)
+    tracers = {source: Tracer(replay.runners(source)) for source in replay.sources} if args.explain else {}
     documents = []
     try:
         with Progress("replay", "s") as progress:
             for step in _steps(replay, args.until):
                 progress.at(step.item.time if step else None)
+                if step and tracers:
+                    sound = isinstance(step.item, AudioChunk)
+                    _trace(tracers[step.item.source].lines(step.result.scene, sound=sound))
                 for event in step.events if step else replay.finish():
                     documents.append(_print(event, config))
                 if step and store:
                     _save(step, store)
     finally:
         replay.close()
+    if args.explain:
+        _draw(tracers, args.explain)
     if args.truth:
         _print_score(config, args, documents)
     return 0
@@ -76,6 +95,26 @@ def _print(event: Event, config: configuration.Config) -> bytes:
     sys.stdout.buffer.write(document + b"\n")
     sys.stdout.buffer.flush()
     return document
+
+
+def _trace(lines: list[dict[str, Any]]) -> None:
+    for line in lines:
+        sys.stdout.buffer.write(cloudevent.dump(line) + b"\n")
+
+
+def _draw(tracers: dict[str, Tracer], directory: Path) -> None:
+    written = []
+    for source, tracer in tracers.items():
+        for rule, plan in tracer.timelines():
+            path = directory / f"{rule}.{source}.png"
+            done, content = cv2.imencode(".png", timeline.draw(plan))
+            assert done  # of an 8-bit BGR picture in memory
+            try:
+                path.write_bytes(content.tobytes())
+            except OSError as error:
+                raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+            written.append(path.name)
+    print(f"{directory}: {', '.join(written) or 'no rule watches these sources'}", file=sys.stderr)
 
 
 def _save(step: Replayed, store: EvidenceStore) -> None:
@@ -119,11 +158,15 @@ def _moment(text: str) -> float:
 
 
 def _store(directory: Path) -> EvidenceStore:
+    return EvidenceStore(_made(directory, "--pictures"))
+
+
+def _made(directory: Path, argument: str) -> Path:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"--pictures {directory}: {error.strerror}; give a directory") from error
-    return EvidenceStore(directory)
+        raise StorageError(f"{argument} {directory}: {error.strerror}; give a directory") from error
+    return directory
 
 
 def _print_score(config: configuration.Config, args: argparse.Namespace, documents: list[bytes]) -> None:
