@@ -20,7 +20,8 @@ from smartbox.errors import BackendError
 class Place:
     """Milliseconds of a whole picture: resize, convert, infer, decode. One thread each.
 
-    best: the fastest run, which nothing else on the machine disturbed.
+    best: the fastest run, which nothing else on the machine disturbed. cpu: processor time, the middle one; on one
+    thread that is what a picture takes, and other work on the machine does not count.
     """
 
     name: str
@@ -30,8 +31,9 @@ class Place:
     best: float | None = None
     p50: float | None = None
     p95: float | None = None
+    cpu: float | None = None
     ratio: float | None = None
-    """How many times as long as the fastest of ours takes, by `best`."""
+    """How many times as long as the fastest of ours takes, by `cpu`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,24 +73,24 @@ def run(bundle: Bundle, backends: list[str], others: list[Path], runs: int) -> l
     return [_place(entry, times, failed) for entry in entries]
 
 
-def _turns(ready: Mapping[_Entry, Callable[[], object]], runs: int) -> dict[_Entry, list[float]]:
-    times: dict[_Entry, list[float]] = {entry: [] for entry in ready}
+def _turns(ready: Mapping[_Entry, Callable[[], object]], runs: int) -> dict[_Entry, list[tuple[float, float]]]:
+    """Milliseconds by the clock and of the processor."""
+    times: dict[_Entry, list[tuple[float, float]]] = {entry: [] for entry in ready}
     for i in range(runs + 2):
         for entry, once in ready.items():
             once()  # its own data into the caches: a camera's next picture finds them there too
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             once()
             if i >= 2:
-                times[entry].append((time.perf_counter() - began) * 1e3)
+                times[entry].append(((time.perf_counter() - began) * 1e3, (time.process_time() - busy) * 1e3))
     return times
 
 
-def _place(entry: _Entry, times: Mapping[_Entry, list[float]], failed: Mapping[_Entry, str]) -> Place:
+def _place(entry: _Entry, times: Mapping[_Entry, list[tuple[float, float]]], failed: Mapping[_Entry, str]) -> Place:
     if entry not in times:
         return Place(entry.name, entry.backend, entry.peer, error=failed[entry])
-    ours = [min(values) for other, values in times.items() if not other.peer]
-    mine = times[entry]
-    p50, p95 = (float(p) for p in np.percentile(mine, (50, 95)))
-    return Place(
-        entry.name, entry.backend, entry.peer, None, min(mine), p50, p95, min(mine) / min(ours) if ours else None
-    )
+    ours = [float(np.median(values, 0)[1]) for other, values in times.items() if not other.peer]
+    walls, cpu = np.array(times[entry])[:, 0], float(np.median(times[entry], 0)[1])
+    p50, p95 = (float(p) for p in np.percentile(walls, (50, 95)))
+    ratio = cpu / min(ours) if ours else None
+    return Place(entry.name, entry.backend, entry.peer, None, float(walls.min()), p50, p95, cpu, ratio)

@@ -154,10 +154,10 @@ def _race(places: list[dict[str, Any]]) -> list[str]:
     """Ours and the peers by turns, whole pictures, the fastest first."""
     if not places:
         return []
-    lines = [("whole picture, by turns", "backend", "best ms", "p50", "p95", "times ours")]
-    for p in sorted(places, key=lambda p: p["best"] or float("inf")):
+    lines = [("whole picture, by turns", "backend", "cpu ms", "best", "p50", "p95", "times ours")]
+    for p in sorted(places, key=lambda p: p["cpu"] or float("inf")):
         ratio = "" if p["ratio"] is None else f"{p['ratio']:.2f}"
-        numbers = (_ms(p[key]) for key in ("best", "p50", "p95"))
+        numbers = (_ms(p[key]) for key in ("cpu", "best", "p50", "p95"))
         lines.append((p["name"] + (" (peer)" if p["peer"] else ""), p["backend"], *numbers, ratio))
     return ["", *_columns(lines), *(f"{p['name']} on {p['backend']}: {p['error']}" for p in places if p["error"])]
 
