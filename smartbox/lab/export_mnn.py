@@ -44,8 +44,8 @@ class _Stored:
         return {"name": name, "bits": 8, **range_}
 
 
-def to_mnn(model: bytes, path: Path) -> None:
-    """Write `path` from an ONNX file as `export_onnx` writes it (one with no Q/DQ pairs: in float).
+def to_mnn(model: bytes, path: Path) -> Precision:
+    """Write `path` from an ONNX file as `export_onnx` writes it, or from any in float; returns what it became.
 
     ConfigError without MNN; BackendError when the converter fails, with what it said.
     """
@@ -57,6 +57,7 @@ def to_mnn(model: bytes, path: Path) -> None:
         (scratch / "steps.json").write_text(json.dumps(steps))
         _convert(scratch, ["--compressionParamsFile", "steps.json"] if layers else [])
         path.write_bytes((scratch / "model.mnn").read_bytes())
+    return PRECISION if layers else Precision()
 
 
 def _convert(scratch: Path, more: list[str]) -> None:

@@ -34,8 +34,8 @@ def write(out: Path, name: str, model: QuantGraph | Graph, shape: Shape, source:
     if isinstance(model, QuantGraph):
         to_tflite(model, shape, out / f"{name}.tflite", source)
         files["tflite"] = bundle.model_file(out, f"{name}.tflite", INT8)
-        export_mnn.to_mnn((out / f"{name}.onnx").read_bytes(), out / f"{name}.mnn")
-        files["mnn"] = bundle.model_file(out, f"{name}.mnn", export_mnn.PRECISION)
+        precision = export_mnn.to_mnn((out / f"{name}.onnx").read_bytes(), out / f"{name}.mnn")
+        files["mnn"] = bundle.model_file(out, f"{name}.mnn", precision)
     return files
 
 

@@ -29,8 +29,8 @@ def add_formats(bundle: Bundle) -> Bundle:
     added: dict[str, ModelFile] = {"openvino": onnx_file}
     if "mnn" not in bundle.manifest.files:
         path = f"{Path(onnx_file.path).stem}.mnn"
-        export_mnn.to_mnn(bundle.weights("onnxruntime"), bundle.path / path)
-        added["mnn"] = bundles.model_file(bundle.path, path, export_mnn.PRECISION)
+        precision = export_mnn.to_mnn(bundle.weights("onnxruntime"), bundle.path / path)
+        added["mnn"] = bundles.model_file(bundle.path, path, precision)
     manifest = bundle.manifest.model_copy(update={"files": {**bundle.manifest.files, **added}})
     return bundles.write(bundle.path, manifest)
 

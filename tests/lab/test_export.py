@@ -159,6 +159,16 @@ def test_formats_are_added_to_a_bundle_that_has_only_onnx(detector: Case, tmp_pa
     assert formats.check(new) == dict.fromkeys(formats.check(new), "")
 
 
+def test_a_float_model_becomes_one_of_mnn_too(detector: Case, tmp_path: Path) -> None:
+    files = formats.write(tmp_path, "float", detector.graph, (128, 128, 3))
+    assert set(files) == {"onnxruntime", "openvino"}
+    draft = detector.bundle.manifest.model_copy(update={"files": files, "golden": None})
+    whole = formats.finish(tmp_path, draft, {"image": detector.pixels}, detector.wanted, golden.FLOAT)
+    added = reformat.add_formats(whole)
+    assert added.manifest.files["mnn"].precision.weight_bits == 32
+    assert compare(run(added, "mnn", detector.pixels), detector.wanted, allowed(detector, "mnn")).error < 1e-3
+
+
 def test_the_net_behind_a_bundle_is_told_from_another(detector: Case) -> None:
     constants = reformat.constants(detector.bundle)
     scales = reformat.scales(detector.graph, constants)
