@@ -124,11 +124,23 @@ def test_fifty_times(tmp_path: Path) -> None:
     assert figures["in_put"] >= 5 and figures["in_flight"] >= 5, table(figures)
 
 
+def long_enough(directory: Path) -> float:
+    """A life three times as long as it takes to open the outbox on this machine, so that most die at work."""
+    life = 0.7
+    for i in range(4):
+        figures = kill(directory / str(i), 20, life)
+        opening = figures["places"].get("opening", 0) / 20
+        if opening <= 0.4:
+            break
+        life *= max(1.2, 3 * opening)
+    return life
+
+
 @pytest.mark.faults
 @pytest.mark.row(8)
 @pytest.mark.timeout(3600)
 def test_a_thousand_times(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    figures = kill(tmp_path, 1000, 0.7)
+    figures = kill(tmp_path / "thousand", 1000, long_enough(tmp_path / "pilot"))
     for name, key in TOLD.items():
         record_property(name, figures[key])
     print(table(figures))
