@@ -31,26 +31,13 @@ from smartbox.cloudevent import timestamp
 from smartbox.dwell import HOLD_AFTER, LOST_AFTER, Dwell, freeze_gap
 from smartbox.geometry import Zone
 from smartbox.rules._base import RuleSettings
+from smartbox.rules._cooldowns import Cooldowns
 from smartbox.rules._crossings import Crossings
-from smartbox.rules._subjects import Subject, assign, hidden
+from smartbox.rules._subjects import Subject, Waiting, assign, hidden
 from smartbox.types import EndReason, Event, Match, Phase, Scene, SlotState, Why
 
 RESUME_S = 5.0
 """How long (s of received frames) a held object may take to be found again: a tracker has to confirm it first."""
-
-
-OUT_OF_SIGHT_S = 10.0
-"""A track that was not seen for so long (s) may come back as another object: its cooldown is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A candidate. number: its own, kept through changes of track id; share: of its time to the alarm, 0–1."""
-
-    number: int
-    match: Match
-    started_at: float
-    share: float
 
 
 RunnerState = Literal["on", "off", "blind"]
@@ -101,7 +88,7 @@ class RuleRunner:
         self._matches: list[Match] = []
         self._found: frozenset[int] = frozenset()  # tracks that the last inference found
         self._seen: frozenset[int] = frozenset()  # tracks that count
-        self._cooling: dict[str, tuple[float, float]] = {}  # subject -> until when, and when it was last seen
+        self._cooling = Cooldowns()
         self._numbers = count(1)
         self.silent_until = -math.inf
         self.state: RunnerState = "on"
@@ -278,19 +265,8 @@ class RuleRunner:
             self._seen = found | self._found if self.rule.forgives else found
             self._found = found
         scene = replace(scene, tracks=tuple(t for t in scene.tracks if t.id in self._seen))
-        if self._cooling:
-            self._cool(scene)
+        self._cooling.pass_(scene)
         return scene
-
-    def _cool(self, scene: Scene) -> None:
-        """Forget cooldowns that are over, or whose track has been out of sight."""
-        now, names = scene.time, {f"track:{t.id}" for t in scene.tracks}
-        for name, (until, seen) in list(self._cooling.items()):
-            here = name in names or not name.startswith("track:")
-            if now >= until or (not here and now - seen > OUT_OF_SIGHT_S):
-                del self._cooling[name]
-            elif here:
-                self._cooling[name] = until, now
 
     def _follow(self, scene: Scene, seconds: float) -> list[Event]:
         pairs, fresh = assign(self._subjects, self._matches, scene)
@@ -367,7 +343,7 @@ class RuleRunner:
         event = self._event(subject, "end", time, utc, reason)
         subject.event = subject.episode = subject.acknowledged = None
         if reason in {"cleared", "max_duration"}:
-            self._cooling[subject.name] = time + self.rule.cooldown, subject.dwell.last_match
+            self._cooling.start(subject.name, time + self.rule.cooldown, subject.dwell.last_match)
         return event
 
     def _event(self, subject: Subject, phase: Phase, time: float, utc: float, reason: EndReason | None = None) -> Event:

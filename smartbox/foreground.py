@@ -9,34 +9,26 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from smartbox.ground import Ground, Mask
-from smartbox.luma import Edges, edges_of, shrink
+from smartbox.luma import Edges, shrink
+from smartbox.outlines import BOX, Slices, alike, creeps, edges_at, extent, judge
 from smartbox.settings import Duration, Settings
 from smartbox.types import Box, Fault, Floats, Image, Static, Track
 
 ROWS = 180  # the small picture's height: a bag of a twentieth of the picture is nine pixels high
 GAP = 30.0  # s without a picture after which the fast memory is worth nothing
 AROUND = 0.1  # of a track's box, that is taken for its own on each side: shade, a load, a door
-SHARP = 0.25  # of its contrast that a thing loses within two pixels of its outline
-CLEARLY = 1.15  # times as much edge along the outline in one picture than in the other
 DOUBT = 0.2  # more than this share of what stood there in the memory of the place: it says nothing of what came
 MANY = 5  # things at one moment: nobody puts down so many, the place itself looks different
-REACH = 6  # pixels: how far away a pixel may be that an edge depends on
-BOX = np.ones((3, 3), np.uint8)
 STANDS = 2.0  # s without movement after which a track is no passer-by
 YIELDS = 600.0  # s, time constant with which the place takes over what changed and what nobody could judge
 PARKED = 60.0  # the same for what stands there and has a name: when it is missed for once it must be no object
 FOLLOWS = 20.0  # s, time constant with which an object's look follows the light on it
 SEATED = 300.0  # the same for persons: what they put down beside them must not be taken over as well
-
-Slices = tuple[slice, slice]
-Verdict = Literal["object", "gone", "light", "unclear"]
 
 
 class ForegroundSettings(Settings):
@@ -139,8 +131,8 @@ class Foreground:
     def _follow(self, ground: Ground, known: Mask, time: float, step: float) -> None:
         """Look whether each object is still there; give up those that have not been for long."""
         for thing in list(self._things):
-            here = _edges_at(ground.fast, thing.where)
-            thing.alike = _alike(thing.edges, here, thing.mask)
+            here = edges_at(ground.fast, thing.where)
+            thing.alike = alike(thing.edges, here, thing.mask)
             if thing.alike >= self.settings.alike * thing.usual:
                 weight = 1 - np.exp(-step / FOLLOWS)
                 thing.found, thing.usual = time, thing.usual + weight * (thing.alike - thing.usual)
@@ -153,7 +145,7 @@ class Foreground:
                 whole[thing.where] = thing.mask
                 # What was put down is gone; or it changed, and that which stays has to stay as long again.
                 ground.age[whole] = 0.0
-                if _judge(ground, whole) != "object":
+                if judge(ground, whole) != "object":
                     ground.absorb(whole)
 
     def _discover(self, ground: Ground, known: Mask, standing: Mask, time: float) -> None:
@@ -186,11 +178,11 @@ class Foreground:
 
     def _decide(self, ground: Ground, whole: Mask, time: float) -> None:
         age = float(np.median(ground.age[whole]))
-        verdict = "unclear" if _creeps(ground, whole) else _judge(ground, whole)
+        verdict = "unclear" if creeps(ground, whole) else judge(ground, whole)
         if verdict == "object":
             body = cv2.dilate(whole.astype(np.uint8), BOX).astype(bool)
-            where, since = _extent(body), time - age - ground.lag(whole)
-            self._things.append(_Thing(next(self._ids), where, body[where], _edges_at(ground.fast, where), since, time))
+            where, since = extent(body), time - age - ground.lag(whole)
+            self._things.append(_Thing(next(self._ids), where, body[where], edges_at(ground.fast, where), since, time))
         elif verdict != "unclear" or age > 4 * self.settings.settle:
             ground.absorb(whole)
 
@@ -232,90 +224,6 @@ def _blobs(mask: Mask) -> Iterator[tuple[Slices, Mask]]:
         x, y, w, h, _ = (int(v) for v in stats[i])
         where = (slice(y, y + h), slice(x, x + w))
         yield where, labels[where] == i
-
-
-def _creeps(ground: Ground, whole: Mask) -> bool:
-    """Whether it is thin and came bit by bit, as the edge of a shadow does."""
-    first, last = np.percentile(ground.age[whole], (10, 90))
-    where = _extent(whole, 1)
-    deep = float(cv2.distanceTransform(whole[where].astype(np.uint8), cv2.DIST_L2, 3).max())
-    return bool(last - first > 3.0 and deep < 3.5)
-
-
-def _judge(ground: Ground, whole: Mask) -> Verdict:
-    """What a changed part of the place is, by its edge and by what is to be seen inside it, now and before."""
-    where = _extent(whole, 3)
-    contrast = np.abs(ground.fast - ground.lit)[where]
-    most = float(np.percentile(contrast[whole[where]], 80))
-    core = ((contrast > most / 2) & whole[where]).astype(np.uint8)
-    if _fall(contrast, core) < SHARP * most:
-        return "light"
-    now, before = _edges_at(ground.fast, where), _edges_at(ground.slow, where)
-    inner = cv2.erode(core, BOX).astype(bool)
-    if _shows_through(now[inner], before[inner]):
-        return "light"
-    outline, across = cv2.dilate(core, BOX) - cv2.erode(core, BOX), _normals(core)
-    came, went = _outlined(now, outline, across), _outlined(before, outline, across)
-    if went > CLEARLY * came:
-        return "gone"
-    return "object" if came > CLEARLY * went else "unclear"
-
-
-def _fall(contrast: Floats, core: NDArray[np.uint8]) -> float:
-    """How much the contrast falls across the outline: at once for a thing, hardly for a pool of light."""
-    near = np.ones((5, 5), np.uint8)
-    within, beyond = (core - cv2.erode(core, near)) > 0, (cv2.dilate(core, near) - core) > 0
-    return float(np.median(contrast[within]) - np.median(contrast[beyond])) if beyond.any() else 0.0
-
-
-def _outlined(edges: Edges, outline: Floats | Image, across: Edges) -> float:
-    """How much of an outline edges follow, 0–1: a step from one side to the other, the same over some pixels.
-
-    Texture has edges there too, but of any direction.
-    """
-    along = outline.astype(np.float32)
-    step = (edges * across.conj()).real.astype(np.float32) * along
-    steady = cv2.blur(step, (9, 9)) / np.maximum(cv2.blur(along, (9, 9)), 1e-6)
-    return float(np.abs(steady)[outline > 0].mean())
-
-
-def _shows_through(now: Edges, before: Edges) -> bool:
-    """Whether the place's own edges are still to be seen: then nothing lies on it."""
-    if not before.size or np.abs(before).mean() < 0.1:
-        return False  # too plain a place to tell
-    both = float(np.linalg.norm(now) * np.linalg.norm(before))
-    return both > 0 and float(np.vdot(before, now).real) / both > 0.7
-
-
-def _normals(part: Image) -> Edges:
-    """Unit vectors across the outline of a part, as complex numbers; 0 where there is no outline."""
-    soft = cv2.GaussianBlur(part.astype(np.float32), (0, 0), 1.5)
-    across = cv2.Sobel(soft, cv2.CV_32F, 1, 0) + 1j * cv2.Sobel(soft, cv2.CV_32F, 0, 1)
-    normals: Edges = (across / np.maximum(np.abs(across), 1e-6)).astype(np.complex64)
-    return normals
-
-
-def _alike(kept: Edges, now: Edges, mask: Mask) -> float:
-    """How much the edges are those that were kept: their correlation, 0–1."""
-    size = float(np.linalg.norm(kept[mask]) * np.linalg.norm(now[mask]))
-    return max(0.0, float(np.vdot(kept[mask], now[mask]).real) / size) if size > 1e-6 else 0.0
-
-
-def _extent(mask: Mask, margin: int = 0) -> Slices:
-    """The smallest rectangle round `mask`, with a margin within the picture."""
-    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return (
-        slice(max(0, int(rows[0]) - margin), min(mask.shape[0], int(rows[-1]) + 1 + margin)),
-        slice(max(0, int(cols[0]) - margin), min(mask.shape[1], int(cols[-1]) + 1 + margin)),
-    )
-
-
-def _edges_at(picture: Floats, where: Slices) -> Edges:
-    """The edges in a part of a picture, as they are in the whole."""
-    (top, bottom, _), (left, right, _) = (part.indices(size) for part, size in zip(where, picture.shape, strict=True))
-    wide = slice(max(0, top - REACH), bottom + REACH), slice(max(0, left - REACH), right + REACH)
-    y, x = top - wide[0].start, left - wide[1].start
-    return edges_of(picture[wide])[y : y + bottom - top, x : x + right - left]
 
 
 def _box(where: Slices, shape: tuple[int, ...]) -> Box:

@@ -70,6 +70,16 @@ class Subject:
         return self.name.startswith("track:") and self.match.xyxy is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A candidate. number: its own, kept through changes of track id; share: of its time to the alarm, 0–1."""
+
+    number: int
+    match: Match
+    started_at: float
+    share: float
+
+
 Pairs = dict[Subject, Match]
 
 
