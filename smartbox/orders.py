@@ -22,7 +22,7 @@ from smartbox.errands import Errands
 from smartbox.evidence import EvidenceStore
 from smartbox.letters import Letter
 from smartbox.notices import RULE
-from smartbox.outbox import Outbox
+from smartbox.outbox import Entry, Outbox
 from smartbox.overlay import Overlay
 from smartbox.pipeline import Pipeline
 from smartbox.publisher import Publisher
@@ -65,6 +65,7 @@ class Orders:
             "clip": self.clip,
             "test-alarm": self.test_alarm,
             "silence": self.silence,
+            "acknowledge": self.acknowledge,
             "resync": self.resync,
             "reload": self.reload,
             "restart": self.restart_box,
@@ -144,6 +145,23 @@ class Orders:
         if not silenced:
             raise CommandError(f"args.source: rule {rule!r} does not watch {_short(args.get('source'))}")
         return {"rule": rule, "sources": silenced, "until": timestamp(self.clock.utc() + seconds)}
+
+    def acknowledge(self, command: Command) -> Mapping[str, Any]:
+        """{episode, by}: somebody has seen an open episode; its update says who."""
+        args = _args(command, "episode", "by")
+        episode, by = args.get("episode"), args.get("by")
+        if not isinstance(by, str) or not 0 < len(by) <= 64 or not by.isprintable():
+            raise CommandError(f"args.by: {_short(by)} must be a name of at most 64 characters")
+
+        def told() -> list[Event]:
+            now, utc = self.clock.monotonic(), self.clock.utc()
+            found = [e for p in self.pipelines.values() for e in p.acknowledge(str(episode), by, now, utc)]
+            return self.outbox.put_all([Entry(event) for event in found])
+
+        events = self.errands.ask(told, "acknowledge")
+        if not events:
+            raise CommandError(f"args.episode: {_short(episode)} is not open here")
+        return {"event": events[0].id, "seq": events[0].seq}
 
     def resync(self, command: Command) -> Mapping[str, Any]:
         """{}: everything that is retained, and the health, once more."""
@@ -247,7 +265,8 @@ class Orders:
         if age > _FRESH:
             raise CommandError(f"source {source!r} has delivered nothing for {age:.0f} s")
         image = self.errands.ask(lambda: sample.image, "picture")
-        return self.evidence.save_picture(image, Overlay([], [], "", f"{why} · {source}"), event_id, sample.utc)
+        overlay = Overlay(text=f"{why} · {source}", masks=self.config.sources[source].masks)
+        return self.evidence.save_picture(image, overlay, event_id, sample.utc)
 
     def _post(self, topic: str, payload: bytes, content_type: str) -> None:
         self.publisher.letters.post(Letter(topic, payload, content_type=content_type))

@@ -15,7 +15,7 @@ LIMIT = 16 * 1024  # bytes
 FURTHEST = 7 * 86400.0  # s: ids are remembered until their command expires
 NAMES = (
     *("snapshot", "clip", "test-alarm", "silence", "resync", "reload", "restart", "model-update"),
-    *("upload", "rotate-key", "factory-reset"),
+    *("upload", "rotate-key", "factory-reset", "acknowledge"),
 )
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _KEYS = {"id", "expires_at", "args"}

@@ -38,6 +38,7 @@ class Ledger:
         self._entries: dict[str, Entry] = {}
         self._file: IO[bytes] | None = None
         self._lines = 0
+        self._closed = False
 
     def open(self) -> None:
         """Read what is there. A line that a power cut tore is one that nobody was told of."""
@@ -54,6 +55,11 @@ class Ledger:
         self._lines = 0
 
     def close(self) -> None:
+        """Nothing is written any more, whatever a thread that ends late still has to say."""
+        self._closed = True
+        self._shut()
+
+    def _shut(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -84,9 +90,12 @@ class Ledger:
 
     def told(self, entry: Entry) -> None:
         """Not worth waiting for the disk: telling twice does no harm."""
-        self._append(replace(entry, told=True), durable=False)
+        if not self._closed:
+            self._append(replace(entry, told=True), durable=False)
 
     def _append(self, entry: Entry, durable: bool = True) -> None:
+        if self._closed:
+            raise StorageError(f"{self._path}: closed")
         line = json.dumps(asdict(entry), separators=(",", ":"), default=str).encode() + b"\n"
         try:
             file = self._opened()
@@ -95,7 +104,7 @@ class Ledger:
             if durable:
                 os.fsync(file.fileno())
         except OSError as error:
-            self.close()  # half a line may stand there: begin with a clean file next time
+            self._shut()  # half a line may stand there: begin with a clean file next time
             raise StorageError(f"{self._path}: {error.strerror}") from error
         self._entries[entry.id] = entry
         self._lines += 1
@@ -109,7 +118,7 @@ class Ledger:
         return self._file
 
     def _write_anew(self) -> None:
-        self.close()
+        self._shut()
         lines = [json.dumps(asdict(e), separators=(",", ":"), default=str).encode() for e in self._entries.values()]
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

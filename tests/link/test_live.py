@@ -73,6 +73,24 @@ def test_what_stays_goes_on_and_what_changed_ends(box: Box, cloud: Cloud, signer
     assert runner.silent_until > box.daemon.clock.monotonic()  # type: ignore[union-attr]
 
 
+def test_an_open_episode_is_acknowledged(box: Box, cloud: Cloud) -> None:
+    wait_for(lambda: phases(cloud, "stays"), "the alarm")
+    (episode,) = [a["episode"] for a in cloud.last("active/stays/gate")]
+    cloud.command("acknowledge", "a", episode=episode, by="Ada")
+    seq = cloud.answer("a", "done")["detail"]["seq"]
+
+    def update() -> list[dict[str, Any]]:
+        return [e for e in map(json.loads, (m.payload for m in cloud.on("event/alarm/"))) if e["seq"] == seq]
+
+    wait_for(update, "the update")
+    data = update()[0]["data"]
+    assert (data["phase"], data["episode"]) == ("update", episode)
+    assert data["detail"]["acknowledged"]["by"] == "Ada"
+    for args in ({"episode": "none", "by": "Ada"}, {"episode": episode}):
+        cloud.command("acknowledge", f"no-{len(args)}", **args)
+        assert "args." in cloud.answer(f"no-{len(args)}", "failed")["detail"]["reason"]
+
+
 def test_it_is_taken_back_when_the_broker_is_lost(box: Box, cloud: Cloud, signer: Signer, mosquitto: Mosquitto) -> None:
     """Not confirmed yet, and the broker goes: the box starts anew with what was before."""
     wait_for(lambda: phases(cloud, "stays"), "the alarm")
