@@ -117,7 +117,9 @@ def _examples_parser(parts: Any) -> argparse.ArgumentParser:
     )
     examples.add_argument("recipe", type=Path, help="of the classifier")
     examples.add_argument("-o", "--out", type=Path, required=True, help="directory of the folders")
-    examples.add_argument("--part", choices=("val", "train"), default="val", help="of the split (default val)")
+    examples.add_argument(
+        "--part", dest="of", choices=("val", "train"), default="val", help="of the split (default val)"
+    )
     return examples
 
 
@@ -202,7 +204,7 @@ def _export(args: argparse.Namespace) -> dict[str, Any]:
 def _examples(args: argparse.Namespace) -> dict[str, Any]:
     from smartbox.lab import evaluate_classify, recipe_classify
 
-    return evaluate_classify.write(recipe_classify.read(args.recipe), args.part, args.out)
+    return evaluate_classify.write(recipe_classify.read(args.recipe), args.of, args.out)
 
 
 def _formats(args: argparse.Namespace) -> dict[str, Any]:
