@@ -60,6 +60,7 @@ def parts(
     config: Config,
     new_id: Callable[[], str] | None = None,
     synchronised: Callable[[], bool] = lambda: True,
+    pictures: bool = True,
 ) -> Parts:
     """Open the bundles' manifests and make one pipeline per source; ConfigError names what does not fit."""
     ids = new_id or Uuid7(lambda: 0.0, random.Random(0))
@@ -85,6 +86,7 @@ def parts(
             synchronised,
             [_looking(wanted, bundles[wanted.model]) for wanted in closeups(config, source)],
             _ears(ears(settings), bundles),
+            pictures,
         )
         for source, settings in config.sources.items()
     }

@@ -21,7 +21,7 @@ from smartbox.durable import make_directory, write_durably
 from smartbox.errors import StorageError
 from smartbox.keyring import Keyring
 from smartbox.keys import OpeningKey, PublicKey, SealError
-from smartbox.overlay import Overlay, draw
+from smartbox.overlay import Overlay, cover, draw
 from smartbox.sealed import Label, SealedFile, is_sealed, seal_bytes
 from smartbox.types import Evidence, Image
 
@@ -82,12 +82,22 @@ class EvidenceStore:
 
     def save_picture(self, image: Image, overlay: Overlay, event_id: str, utc: float) -> tuple[Evidence, bytes]:
         """Draw, write, fsync, rename, fsync the directory -> (reference, thumbnail JPEG <= 48 KiB). StorageError."""
-        content = _jpeg(draw(image, overlay, utc), _QUALITY)
-        with self._lock:
-            name = self._free_name(event_id)
-            self._write(name, self._seal.seal(name, content) if self._seal else content, utc)
-        reference = Evidence("jpeg", name, hashlib.sha256(content).hexdigest(), len(content))
+        reference = self._save(_jpeg(draw(image, overlay, utc), _QUALITY), event_id, utc)
         return reference, thumbnail(image, overlay, utc)
+
+    def save_moment(self, image: Image, overlay: Overlay, event_id: str, moment: str, utc: float) -> Evidence:
+        """A further picture of an event, as `EVENT-MOMENT.jpg`; with nothing but masks on it where `clean`.
+
+        utc: when the picture was taken. StorageError.
+        """
+        drawn = cover(image, overlay.masks) if moment == "clean" else draw(image, overlay, utc)
+        return self._save(_jpeg(drawn, _QUALITY), f"{event_id}-{moment}", utc)
+
+    def _save(self, content: bytes, stem: str, utc: float) -> Evidence:
+        with self._lock:
+            name = self._free_name(stem)
+            self._write(name, self._seal.seal(name, content) if self._seal else content, utc)
+        return Evidence("jpeg", name, hashlib.sha256(content).hexdigest(), len(content))
 
     def trim(self, utc: float) -> int:
         """Delete what is too old or too much, oldest first; how many files went. Call every minute."""

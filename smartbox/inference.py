@@ -14,7 +14,7 @@ from smartbox.model import Model
 from smartbox.outbox import Entry, Outbox
 from smartbox.pipeline import Answer, Pipeline, Plan, Snapshot, StepResult
 from smartbox.supervise import chain
-from smartbox.types import Event, Evidence, Sample
+from smartbox.types import Event, Evidence, Match, Sample
 
 log = logging.getLogger(__name__)
 
@@ -123,11 +123,10 @@ class Inference:
         self.failing[name] = reason
 
     def _commit_step(self, result: StepResult) -> tuple[Event, ...]:
-        pictures = {shot.event.id: self._picture(shot) for shot in result.snapshots}
+        pictures = {shot.event.id: self._pictures(shot) for shot in result.snapshots}
         entries = []
         for event in result.events:
-            evidence, thumbnail = pictures.get(event.id) or (None, None)
-            files = (evidence,) if evidence else ()
+            files, thumbnail = pictures.get(event.id) or ((), None)
             entries.append(Entry(event, files, thumbnail if self._thumbnails else None))
         return self._put(entries)
 
@@ -143,22 +142,39 @@ class Inference:
             log.info("%s", describe(event))
         return events
 
-    def _picture(self, shot: Snapshot) -> tuple[Evidence, bytes] | None:
-        event = shot.event
+    def _pictures(self, shot: Snapshot) -> tuple[tuple[Evidence, ...], bytes] | None:
         try:
-            return self._evidence.save_picture(shot.frame.image, overlay(shot), event.id, event.time_utc)
+            return keep_pictures(self._evidence, shot)
         except StorageError as error:
-            log.error("%s: the event goes without its picture: %s", event.rule, chain(error))
+            log.error("%s: the event goes without its pictures: %s", shot.event.rule, chain(error))
             return None
 
 
-def overlay(shot: Snapshot) -> Overlay:
-    """What to draw on an event's picture."""
+def keep_pictures(store: EvidenceStore, shot: Snapshot) -> tuple[tuple[Evidence, ...], bytes]:
+    """(references, thumbnail) of the alarm, drawn and clean, and of the start and the middle.
+
+    StorageError where not even the first can be kept.
+    """
+    event, image = shot.event, shot.frame.image
+    alarm, thumbnail = store.save_picture(image, overlay(shot, event.objects), event.id, event.time_utc)
+    files = [alarm]
+    try:
+        files.append(store.save_moment(image, overlay(shot, ()), event.id, "clean", event.time_utc))
+        for still in shot.stills:
+            drawn = overlay(shot, (still.match,))
+            files.append(store.save_moment(still.image, drawn, event.id, still.moment, still.utc))
+    except StorageError as error:
+        log.error("%s: the event goes without all of its pictures: %s", event.rule, chain(error))
+    return tuple(files), thumbnail
+
+
+def overlay(shot: Snapshot, objects: Sequence[Match]) -> Overlay:
+    """What to draw on a picture of an event, with the objects as they were then."""
     event = shot.event
-    boxes = [(m.xyxy, m.label, m.score, True) for m in event.objects if m.xyxy is not None]
+    boxes = [(m.xyxy, m.label, m.score, True) for m in objects if m.xyxy is not None]
     zones = [(zone.id, shape) for zone in shot.zones for shape in (zone.polygon, zone.line or ()) if shape]
     zones += [(slot, polygon) for zone in shot.zones for slot, polygon in zone.slots.items()]
-    return Overlay(zones, boxes, event.rule, f"{event.kind} · {event.camera}")
+    return Overlay(zones, boxes, event.rule, f"{event.kind} · {event.camera}", shot.masks)
 
 
 def describe(event: Event) -> str:

@@ -18,22 +18,37 @@ _CONCERNED: Colour = (40, 60, 235)
 _OTHER: Colour = (190, 190, 190)
 _DARK: Colour = (24, 20, 18)
 _LIGHT: Colour = (250, 250, 250)
+_MASK: Colour = (96, 96, 96)
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What is drawn on a picture. zones: (name, polygon or line); boxes: (xyxy, label, score, concerned)."""
+    """What is drawn on a picture. zones: (name, polygon or line); boxes: (xyxy, label, score, concerned).
+
+    masks: what nobody is to see; it is covered before anything else is drawn.
+    """
 
     zones: Sequence[tuple[str, Sequence[Point]]] = ()
     boxes: Sequence[tuple[Box, str, float, bool]] = ()
     rule: str = ""
     text: str = ""
+    masks: Sequence[Sequence[Point]] = ()
+
+
+def cover(image: Image, masks: Sequence[Sequence[Point]]) -> Image:
+    """A copy of a BGR picture whose masked parts are one flat grey: nothing of what was there is left."""
+    canvas = image.copy()
+    for mask in masks:
+        points = _pixels(mask, canvas)
+        cv2.fillPoly(canvas, [points], _MASK)
+        cv2.polylines(canvas, [points], True, _MASK, 3)  # pixels that the edge only touches, too
+    return canvas
 
 
 def draw(image: Image, overlay: Overlay, utc: float) -> Image:
     """A copy of a BGR picture with everything on it; sizes follow the picture's."""
-    canvas = image.copy()
+    canvas = cover(image, overlay.masks)
     unit = max(0.75, min(canvas.shape[:2]) / 720)
     for _, points in overlay.zones:
         _fill(canvas, _pixels(points, canvas))

@@ -22,6 +22,7 @@ from smartbox.motion import Gate, MotionMeter, MotionSettings
 from smartbox.picture import PictureCheck
 from smartbox.preprocess import prepare
 from smartbox.regions import choose, merge
+from smartbox.stills import Still, Stills
 from smartbox.tracker import Tracker, TrackerSettings
 from smartbox.types import (
     AudioChunk,
@@ -32,6 +33,7 @@ from smartbox.types import (
     Frame,
     ModelRef,
     Motion,
+    Point,
     Sample,
     Scene,
     SlotState,
@@ -93,6 +95,9 @@ class Snapshot:
     event: Event
     frame: Frame
     zones: tuple[Zone, ...]
+    masks: tuple[tuple[Point, ...], ...] = ()
+    stills: tuple[Still, ...] = ()
+    """Earlier pictures of the same candidate, in order of time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +121,9 @@ class Pipeline:
         synchronised: Callable[[], bool] = lambda: True,
         closeups: Sequence[tuple[Closeup, Decoder]] = (),
         ears: Head | None = None,
+        pictures: bool = True,
     ) -> None:
+        """pictures: keep those of the start and of the middle for events to come."""
         self.source = source
         self.runners = tuple(runners)
         self._head = head
@@ -139,6 +146,8 @@ class Pipeline:
         self._decoders = [decoder for _, decoder in closeups]
         self._close_refs: list[ModelRef | None] = [None for _ in closeups]
         self._tracks: tuple[Track, ...] = ()
+        self._masks: tuple[tuple[Point, ...], ...] = settings.masks
+        self._stills = Stills() if pictures else None
 
     def plan(self, sample: Sample) -> Plan:
         """What the models are to be asked about this sample; empty when nothing moves and none is due."""
@@ -322,8 +331,20 @@ class Pipeline:
             made = self._complete(runner.step(scene))
             events += made
             if frame is not None:
-                snapshots += [Snapshot(event, frame, runner.zones) for event in made if event.phase == "begin"]
+                snapshots += self._snapshots(runner, made, frame)
         return StepResult(scene, tuple(events), tuple(snapshots))
+
+    def _snapshots(self, runner: RuleRunner, events: Sequence[Event], frame: Frame) -> list[Snapshot]:
+        """The pictures of what begins now, and those that are kept for what may begin."""
+        count, made = runner.rule.evidence_count, []
+        for event in events if count else ():
+            if event.phase == "begin":
+                number = runner.number_of(event.episode)
+                stills = self._stills.take(runner.rule_id, number) if self._stills else ()
+                made.append(Snapshot(event, frame, runner.zones, self._masks, stills))
+        if self._stills:
+            self._stills.look(runner.rule_id, runner.waiting, frame, count)
+        return made
 
     def _complete(self, events: Sequence[Event]) -> tuple[Event, ...]:
         synchronised = self._synchronised() if events else True

@@ -51,14 +51,18 @@ class Replay:
         *,
         real: bool = False,
         kinds: Sequence[str] = KINDS,
+        pictures: bool = False,
     ) -> None:
-        """lines: source -> detections file. real: no faster than the recording. kinds: of sources that take part."""
+        """lines: source -> detections file. real: no faster than the recording. kinds: of sources that take part.
+
+        pictures: keep those of the start and of the middle, as the box does.
+        """
         self._lines = dict(lines or {})
         self._real = real
         self._start = start_utc
         self._clock = ManualClock(0.0, start_utc)
         ids = Uuid7(self._clock.utc, random.Random(0))
-        self._parts: Parts = parts(config, ids)
+        self._parts: Parts = parts(config, ids, pictures=pictures)
         self.sources = [s for s in config.sources if s in self._lines or config.kinds[f"sources.{s}"] in kinds]
         if not self.sources:
             raise ConfigError("no source can be replayed; give --input SOURCE=PATH")

@@ -14,6 +14,7 @@ from smartbox.bundle import Bundle
 from smartbox.commands._args import UsageError
 from smartbox.errors import ConfigError
 from smartbox.keys import PublicKey
+from smartbox.overlay import cover
 from smartbox.sketch import sketch
 from smartbox.supervise import chain
 
@@ -151,7 +152,8 @@ def _write(made: Parts, looks: dict[str, probe.Look], directory: Path) -> list[p
         for source, look in looks.items():
             zones = [zone for zone in made.config.zones.values() if zone.source == source]
             path = directory / f"{source}.jpg"
-            path.write_bytes(sketch(look.frame.image, zones, look.detections))
+            picture = cover(look.frame.image, made.config.sources[source].masks)
+            path.write_bytes(sketch(picture, zones, look.detections))
             found.append(probe.Found("picture", str(path)))
     except OSError as error:
         found.append(probe.Found("picture", error=f"{directory}: {chain(error)}"))

@@ -15,7 +15,7 @@ from smartbox.commands._args import UsageError, duration
 from smartbox.errors import SourceError, StorageError
 from smartbox.evidence import EvidenceStore
 from smartbox.explain import Tracer
-from smartbox.inference import overlay
+from smartbox.inference import keep_pictures
 from smartbox.progress import Progress
 from smartbox.replay import KINDS, START_UTC, Replay, Replayed, input_settings
 from smartbox.types import AudioChunk, Event
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="when the recording began (ISO 8601)",
     )
     parser.add_argument("--truth", type=Path, metavar="FILE", help="print the score against these truth lines")
-    parser.add_argument("--pictures", type=Path, metavar="DIR", help="write the picture of each begin")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures of each begin")
     parser.add_argument(
         "--explain",
         type=Path,
@@ -62,7 +62,8 @@ def main(args: argparse.Namespace) -> int:
     if args.explain:
         _made(args.explain, "--explain")
     kinds = ("file",) if args.input else KINDS  # beside recordings that end, a simulator would play for ever
-    replay = Replay(config, lines, args.start, real=args.speed == "real", kinds=kinds)
+    real = args.speed == "real"
+    replay = Replay(config, lines, args.start, real=real, kinds=kinds, pictures=store is not None)
     tracers = {source: Tracer(replay.runners(source)) for source in replay.sources} if args.explain else {}
     documents = []
     try:
@@ -119,7 +120,7 @@ def _draw(tracers: dict[str, Tracer], directory: Path) -> None:
 
 def _save(step: Replayed, store: EvidenceStore) -> None:
     for shot in step.result.snapshots:
-        store.save_picture(shot.frame.image, overlay(shot), shot.event.id, shot.event.time_utc)
+        keep_pictures(store, shot)
 
 
 def _load(path: Path, inputs: list[str]) -> tuple[configuration.Config, dict[str, Path]]:

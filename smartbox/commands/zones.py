@@ -15,6 +15,7 @@ from smartbox.commands._args import UsageError
 from smartbox.config import Config
 from smartbox.errors import SmartboxError, SourceError
 from smartbox.geometry import Zone
+from smartbox.overlay import cover
 from smartbox.types import Frame, Image
 
 EXAMPLE = "smartbox zones -c /etc/smartbox/smartbox.yaml gate -o zones.html"
@@ -36,9 +37,9 @@ def main(args: argparse.Namespace) -> int:
     if args.source not in config.sources:
         known = ", ".join(config.sources) or "none"
         raise UsageError(f"{args.config} has no source {args.source!r}; it has {known}")
-    frame = look(config, args.source)
+    picture = cover(look(config, args.source).image, config.sources[args.source].masks)
     try:
-        args.output.write_text(page(config, args.source, frame.image), encoding="utf-8")
+        args.output.write_text(page(config, args.source, picture), encoding="utf-8")
     except OSError as error:
         raise SmartboxError(f"{args.output} cannot be written: {error.strerror}") from error
     print(f"{args.output}: open it in any browser (it needs no network), draw, copy the YAML into {args.config}")

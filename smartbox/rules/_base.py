@@ -81,6 +81,8 @@ class RuleSettings(Settings, ABC):
     """Seconds after an end in which the same subject does not begin again, as long as it stays in sight."""
     severity: Severity = "medium"
     """How bad it is: info, low, medium, high or critical."""
+    evidence_count: int = Field(3, ge=0, le=3)
+    """Pictures of each event: 1 of the alarm, 2 also of the start, 3 also of half the time between; 0: none."""
     update: Duration = Field(60.0, ge=1, le=86400)
     """Seconds between updates of an open episode."""
     max_duration: Duration = Field(86400.0, ge=60, le=7 * 86400)

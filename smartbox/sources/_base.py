@@ -1,14 +1,25 @@
 """What all sources share: their common settings, and the choice of frames by time."""
 
 import threading
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from smartbox.clock import Clock
+from smartbox.outline import entangled
 from smartbox.settings import Duration, Settings
-from smartbox.types import Sample
+from smartbox.types import Point, Sample
+
+
+def _simple(mask: Sequence[Point]) -> Sequence[Point]:
+    if entangled(mask):
+        raise ValueError("two sides of the polygon cross: write its corners in order, once around")
+    return mask
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Mask = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3, max_length=32), AfterValidator(_simple)]
 
 
 class SourceSettings(Settings):
@@ -36,6 +47,10 @@ class SourceSettings(Settings):
 
     gate: bool = True
     """Skip inference while nothing moves, down to `min_interval`. false: infer on every delivered frame."""
+
+    masks: tuple[Mask, ...] = Field((), max_length=32)
+    """Privacy masks, polygons of 3 to 32 points like those of zones. They are grey on every picture that the box keeps
+    or sends. The models still see what is there, so rules work behind them."""
 
     crops: int = Field(0, ge=0, le=8)
     """Up to so many parts of a frame are looked at once more and larger, in one batch: round small things that move

@@ -45,7 +45,7 @@ def test_sealed_on_the_disk_plain_on_the_wire_opened_by_export(
     wait_for(lambda: consumer.on("picture"), "the small picture")
     assert consumer.on("picture")[0].payload.startswith(JPEG), "what is sent stays the same"
     assert box.stop() == 0
-    (evidence,) = begin["data"]["evidence"]  # type: ignore[index]
+    evidence, clean = begin["data"]["evidence"]  # type: ignore[index]
     directory = site.path / "state" / "evidence"
     assert evidence["name"].endswith(".jpg.sealed")
     for path in directory.iterdir():
@@ -53,8 +53,9 @@ def test_sealed_on_the_disk_plain_on_the_wire_opened_by_export(
     out = site.path / "out"
     said = smartbox("events", "-c", site.config, "--export", out)
     assert said.code == 0, said.err
-    assert f"pictures in {out}: 1 copied" in said.err
-    (picture,) = out.iterdir()
+    assert f"pictures in {out}: 2 copied" in said.err
+    picture = out / f"{begin['id']}.jpg"
+    assert {p.name for p in out.iterdir()} == {picture.name, clean["name"].removesuffix(".sealed")}
     content = picture.read_bytes()
     assert picture.name == evidence["name"].removesuffix(".sealed")
     assert (hashlib.sha256(content).hexdigest(), len(content)) == (evidence["sha256"], evidence["bytes"])

@@ -33,7 +33,8 @@ def test_an_alarm_with_its_picture_reaches_the_broker(tmp_path: Path, start: Sta
     assert begin["data"]["episode"] == end["data"]["episode"] == begin["id"]
     assert begin["data"]["rule"] == {"id": "yard-closed", "kind": "intrusion"}
     assert begin["data"]["model"]["backend"] == "scripted"
-    (evidence,) = begin["data"]["evidence"]
+    evidence, clean = begin["data"]["evidence"]
+    assert clean["name"] == f"{begin['id']}-clean.jpg"
     picture = (tmp_path / "state" / "evidence" / evidence["name"]).read_bytes()
     assert hashlib.sha256(picture).hexdigest() == evidence["sha256"]
     assert len(picture) == evidence["bytes"]
