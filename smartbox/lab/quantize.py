@@ -16,6 +16,7 @@ from torch import nn
 from smartbox.lab.graph import Graph, Op, run
 
 LEVELS = 255
+MOST_BIAS = 2**30
 SAMPLES = 4096  # values of each tensor and batch that a scale is found on
 
 
@@ -149,10 +150,11 @@ def freeze(net: FakeQuant) -> QuantGraph:
             done.append(QuantOp(op))
             continue
         weight = op.weight.detach()
-        steps = channel_scale(weight)
-        rounded = (weight / steps[:, None, None, None]).round().clamp(-127, 127)
         source = scales[live.shared.get(op.inputs[0], op.inputs[0])]
-        bias = (op.bias.detach().double() / (steps.double() * source.scale)).round().clamp(-(2**30), 2**30)
+        # A bias is counted in steps of weight x input: where both are tiny (an untrained net), it would not fit.
+        steps = torch.maximum(channel_scale(weight), op.bias.detach().abs() / (MOST_BIAS * source.scale))
+        rounded = (weight / steps[:, None, None, None]).round().clamp(-127, 127)
+        bias = (op.bias.detach().double() / (steps.double() * source.scale)).round().clamp(-MOST_BIAS, MOST_BIAS)
         done.append(
             QuantOp(
                 op, rounded.numpy().astype(np.int8), steps.numpy().astype(np.float32), bias.numpy().astype(np.int32)

@@ -116,7 +116,7 @@ def test_an_exported_bundle_is_whole(tiny: Path) -> None:
     opened = bundle.Bundle.open(tiny)
     assert opened.verify() == []
     assert opened.manifest.labels == LABELS
-    assert set(opened.manifest.files) == {"onnxruntime", "tflite"}
+    assert set(opened.manifest.files) == {"onnxruntime", "openvino", "tflite", "mnn"}
     assert opened.manifest.files["tflite"].precision.weight_bits == 8
     inputs, outputs = opened.golden()
     assert inputs["image"].shape == (2, 64, 64, 3)
