@@ -11,6 +11,7 @@ from smartbox.settings import Duration, Settings
 from smartbox.types import Fault, Image
 
 LEARN = 5.0  # s of good pictures after which this camera's own sharpness and view are known
+PAUSES = 20  # between news that are remembered: of a camera that shows its noise those of ten seconds
 GAP = 5.0  # s without a picture: nothing is concluded over it
 
 
@@ -90,7 +91,7 @@ class PictureCheck:
         low, high = grey_levels(luma)
         out: set[Fault] = set()
         # `hold` comes on top of what is found here, so a frozen picture is found that much earlier.
-        if time - self._news.last(time, luma) >= settings.frozen - settings.hold:
+        if time - self._news.last(time, luma) >= max(settings.frozen, self._news.patience) - settings.hold:
             out.add("frozen")
         if high < settings.dark + (10 if "dark" in was else 0):
             out.add("dark")
@@ -121,11 +122,19 @@ class _News:
     def __init__(self) -> None:
         self._pictures: deque[Image] = deque(maxlen=8)
         self._last: float | None = None
+        self._pauses: deque[float] = deque(maxlen=PAUSES)
+
+    @property
+    def patience(self) -> float:
+        """Thrice the longest pause (s) of late: an encoder that codes noise away pauses, and is not frozen for it."""
+        return 3 * max(self._pauses, default=0.0)
 
     def last(self, time: float, luma: Image) -> float:
         step = max(1, luma.shape[0] // 180)
         sample = np.ascontiguousarray(luma[::step, ::step])
         if self._last is None or all(_differ(sample, old) for old in self._pictures):
+            if self._last is not None:
+                self._pauses.append(time - self._last)
             self._pictures.append(sample)
             self._last = time
         return self._last

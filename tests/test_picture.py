@@ -201,3 +201,11 @@ def test_a_new_size_in_mid_stream_is_no_fault() -> None:
 def test_settings_are_kept() -> None:
     check = PictureCheck(PictureSettings(dark=120.0, hold=1.0))
     assert spells(judge(lambda t: noisy(view() * 0.5), 10, check=check), "dark")[0] <= 1.5
+
+
+def test_an_encoder_that_pauses_longer_and_longer_is_not_frozen_until_it_is() -> None:
+    news = [0.5 * i for i in range(20)] + [13, 18, 25, 37, 55, 75]  # s at which anything new comes
+    stills = [noisy(view()) for _ in news]
+    seen = judge(lambda t: stills[sum(t >= at for at in news) - 1], 160)
+    (came,) = spells(seen, "frozen")
+    assert 75 + 50 <= came <= 75 + 65
