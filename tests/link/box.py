@@ -64,7 +64,7 @@ class Box:
             self._thread = None
 
     def connected(self) -> None:
-        wait_for(lambda: self.daemon and self.daemon.publisher._connected, "the box connected")
+        wait_for(lambda: self.daemon and self.daemon.publisher._connected, "the box connected", 60)
 
 
 class Cloud(Consumer):
@@ -99,7 +99,7 @@ class Cloud(Consumer):
         def come() -> list[dict[str, Any]]:
             return [ack for ack in self.acks(command_id) if ack["status"] in wanted]
 
-        wait_for(come, f"{command_id} {wanted}; so far {self.acks(command_id)}")
+        wait_for(come, f"{command_id} {wanted}", 60)
         return come()[-1]
 
     def last(self, topic: str) -> Any:

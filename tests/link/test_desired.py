@@ -198,7 +198,7 @@ def reported(cloud: Cloud, version: int, status: str) -> dict[str, Any]:
         report = cloud.last("reported")
         return report if report and (report["version"], report["status"]) == (version, status) else None
 
-    wait_for(come, f"{status} {version}; last {cloud.last('reported')}")
+    wait_for(come, f"{status} {version}", 60)
     return come() or {}
 
 

@@ -51,7 +51,7 @@ def reported(cloud: Cloud, version: int, status: str) -> None:
         report = cloud.last("reported")
         return bool(report) and (report["version"], report["status"]) == (version, status)
 
-    wait_for(come, f"{status} {version}")
+    wait_for(come, f"{status} {version}", 60)
 
 
 def test_what_stays_goes_on_and_what_changed_ends(box: Box, cloud: Cloud, signer: Signer) -> None:
