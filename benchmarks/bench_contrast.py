@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +38,11 @@ from smartbox.simulation.truth import alarms  # noqa: E402
 from smartbox.tracker import Tracker  # noqa: E402
 from smartbox.types import Detections, Event, Frame, Scene  # noqa: E402
 from tests.rules import test_through_tracker as scripted  # noqa: E402
-from tests.rules.script import LANE, UTC, runner  # noqa: E402
+from tests.rules.script import LANE, UTC, Thing, runner  # noqa: E402
 
 TRUTH = ROOT / "tests" / "replay" / "truth"
 FORGET_S = 3.0
+EARLY_S = 3.0  # a plain alarm may be so early: its zone begins at the foot, ours at a share of the box
 
 
 @dataclass
@@ -203,25 +204,36 @@ def visits(clip: Path, fps: float, folder: Path) -> list[Case]:
     return judge(configuration.load(path), "room", truth, 1e9, "real visits")
 
 
-def lanes(seed: int) -> list[Case]:
-    """A fire lane on scripted detections: ten vehicles stop for too long, ten do not, lorries pass in front."""
-    things, truth, until = scripted.parking_lane(np.random.default_rng(seed))
+def lanes(seed: int) -> Iterator[Case]:
+    """A fire lane on scripted detections: vehicles stop for too long or not, and lorries stand in front of them."""
+    yield lane(seed, "vehicles", *scripted.parking_lane(np.random.default_rng(seed)))
+    yield lane(seed, "behind lorries", *scripted.lorries_in_front())
+
+
+def lane(seed: int, title: str, things: Sequence[Thing], truth: list[Truth], until: float) -> Case:
     run, tracker = runner("fire_lane", scripted.FPS), Tracker()
     hit = in_zone(LANE, ["vehicle"], 0.5)
     strict, lenient = Plain(scripted.FPS, 60, hit, 0), Plain(scripted.FPS, 60, hit, 3)
     ours: list[Alarm] = []
-    for time, found in scripted.detections(things, until, seed):
+    for time, found in scripted.detections(things, until, seed, title == "vehicles"):
         strict.update(time, found)
         lenient.update(time, found)
         scene = Scene("east", time, UTC + time, tracker.update(time, found))
         ours += [Alarm("rule", "east", "", e.monotonic) for e in run.step(scene) if e.phase == "begin"]
     said = [[Alarm("rule", "east", "zone", t) for t in counter.alarms] for counter in (strict, lenient)]
-    return [Case("scripted, fire_lane", truth, ours, *said, 60.0)]
+    return Case(f"scripted lane, {title}", truth, ours, *said, 60.0)
+
+
+def in_good_time(case: Case, said: Sequence[Alarm]) -> list[Alarm]:
+    """Alarms that came a little early, as if they had come when due."""
+    due = [t.alarm_s if t.alarm_s is not None else t.start_s + case.dwell for t in case.truth]
+    times = [next((d for d in due if 0 < d - a.time_s <= EARLY_S), a.time_s) for a in said]
+    return [replace(a, time_s=time) for a, time in zip(said, times, strict=True)]
 
 
 def report(cases: Sequence[Case]) -> None:
     names = ("ours", "strict", "lenient")
-    print(f"{'recordings':28} {'due':>4}   " + "   ".join(f"{name + ': false missed':>22}" for name in names))
+    print(f"{'recordings':30} {'due':>4}   " + "   ".join(f"{name + ': false missed':>22}" for name in names))
     totals: Mapping[str, list[int]] = {name: [0, 0] for name in names}
     due_total = 0
     for title in dict.fromkeys(case.name for case in cases):
@@ -230,15 +242,16 @@ def report(cases: Sequence[Case]) -> None:
             if case.name != title:
                 continue
             for name in names:
-                result = score(case.truth, getattr(case, name), lambda *_, d=case.dwell: d)
+                said = getattr(case, name) if name == "ours" else in_good_time(case, getattr(case, name))
+                result = score(case.truth, said, lambda *_, d=case.dwell: d)
                 row[name][0] += result.false
                 row[name][1] += result.missed
             due += result.true + result.missed
-        print(f"{title:28} {due:4d}   " + "   ".join(f"{row[name][0]:15d} {row[name][1]:6d}" for name in names))
+        print(f"{title:30} {due:4d}   " + "   ".join(f"{row[name][0]:15d} {row[name][1]:6d}" for name in names))
         due_total += due
         for name in names:
             totals[name] = [a + b for a, b in zip(totals[name], row[name], strict=True)]
-    print(f"{'all':28} {due_total:4d}   " + "   ".join(f"{f:15d} {m:6d}" for f, m in totals.values()))
+    print(f"{'all':30} {due_total:4d}   " + "   ".join(f"{f:15d} {m:6d}" for f, m in totals.values()))
 
 
 def main() -> None:

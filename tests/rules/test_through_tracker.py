@@ -80,7 +80,8 @@ def test_fire_lane() -> None:
     assert (result.true, result.false, result.missed) == (10, 0, 0), result.table()
 
 
-def test_a_lorry_in_front_ten_times() -> None:
+def lorries_in_front() -> tuple[list[Thing], list[Truth], float]:
+    """Ten cars that park for 75 s, each hidden by a lorry for 25 s of them."""
     things: list[Thing] = []
     truth = []
     for i in range(10):
@@ -95,7 +96,12 @@ def test_a_lorry_in_front_ten_times() -> None:
             Thing(1, leaves, leaves + 2, path(front, (1.02, 0.44, 1.5, 0.95), leaves, leaves + 2), "truck"),
         ]
         truth.append(Truth("rule", "east", "car", start, start + 75))
-    result = score(truth, alarms("fire_lane", things, 1310, 12, false=False), lambda rule, subject: 60.0)
+    return things, truth, 1310.0
+
+
+def test_a_lorry_in_front_ten_times() -> None:
+    things, truth, until = lorries_in_front()
+    result = score(truth, alarms("fire_lane", things, until, 12, false=False), lambda rule, subject: 60.0)
     assert (result.true, result.false, result.missed) == (10, 0, 0), result.table()
 
 
