@@ -104,6 +104,13 @@ def _key_problems(config: Config) -> list[Problem]:
     return []
 
 
+def taped(config: Config) -> list[str]:
+    """Sources of which clips are cut: network cameras without masks, for packets cannot be masked."""
+    if not config.evidence.clips:
+        return []
+    return [name for name, source in config.sources.items() if source.enabled and source.taped and not source.masks]
+
+
 def _head(model: str | None, bundles: Mapping[str, Bundle]) -> Head | None:
     if model is None:
         return None

@@ -77,6 +77,13 @@ class EvidenceSettings(Settings):
     """This much of the disk stays free, pictures go first."""
     thumbnail: bool = True
     """Send a JPEG of at most 48 KiB with each alarm on `picture/{episode}`. false: pictures never leave the box."""
+    clips: bool = False
+    """Keep an MP4 of each alarm, cut from what a network camera sends, without sound. Costs up to 24 MiB of memory a
+    camera. A source with `masks` records none."""
+    before: Duration = Field(default=5.0, ge=0, le=30)
+    """Seconds of a clip before the alarm."""
+    after: Duration = Field(default=10.0, ge=0, le=60)
+    """Seconds of a clip after the alarm."""
     encrypt: bool = False
     """Seal the pictures that lie on the disk (AES-256-GCM); `smartbox events --export` opens them."""
     readers: tuple[ReaderText, ...] = Field(default=(), max_length=16)

@@ -10,11 +10,12 @@ from typing import Any
 from smartbox import __version__
 from smartbox.announcer import Announcer
 from smartbox.broker import Broker
-from smartbox.build import Parts, keyring, parts, watched
+from smartbox.build import Parts, keyring, parts, taped, watched
 from smartbox.capabilities import birth, capabilities
+from smartbox.clips import Clip, Clips
 from smartbox.clock import Clock, SystemClock
 from smartbox.cloud.desired import Desired
-from smartbox.cloudevent import timestamp
+from smartbox.cloudevent import dump, timestamp
 from smartbox.config import Config
 from smartbox.errands import Errands
 from smartbox.errors import ConfigError, StorageError
@@ -22,6 +23,7 @@ from smartbox.evidence import EvidenceLimits, EvidenceStore, PictureSeal
 from smartbox.health import SourceHealth, clock_synchronised, machine, source_document
 from smartbox.ids import Uuid7
 from smartbox.inference import Committed, Inference
+from smartbox.letters import Letter
 from smartbox.live import ended, only_rules, swap
 from smartbox.mailbox import Mailboxes
 from smartbox.model import Model
@@ -36,6 +38,7 @@ from smartbox.remote import Remote
 from smartbox.secrets import redact
 from smartbox.statedir import StateDir
 from smartbox.supervise import Heartbeats, chain, supervise
+from smartbox.tape import Tape
 from smartbox.types import Event, Sample
 from smartbox.voice import acknowledged
 
@@ -92,6 +95,10 @@ class Daemon:
             )
             for name, bundle in self._parts.bundles.items()
         }
+        settings = config.evidence
+        seconds = settings.before + settings.after
+        self.tapes = {s: Tape(seconds) for s in taped(config)}
+        self.clips = Clips(self.tapes, self.evidence, self.clock, settings.before, settings.after, self._clip_made)
         self.announcer = Announcer(config.outputs, self.clock)
         self.inference = Inference(
             self.mailboxes,
@@ -104,6 +111,7 @@ class Daemon:
             beat=lambda: self.beats.beat("inference"),
             on_step=self._stepped,
             on_tick=self._tick,
+            clips=self.clips if self.tapes else None,
         )
         self.remote = Remote(config, self.clock, restart, desired, self.apply)
         self.publisher = Publisher(
@@ -161,6 +169,8 @@ class Daemon:
         readers = [self._thread(f"source.{s}", self._reader(s), working) for s, h in self.health.items() if h.enabled]
         if self.config.outputs:
             self._thread("announcer", self.announcer.run, working)
+        if self.tapes:
+            self._thread("clips", self.clips.run, working)
         inference = self._thread("inference", self.inference.run, working)
         self.remote.open()
         helpers = [self._thread(worker.name, worker.run, self._stopping) for worker in self.remote.workers()]
@@ -228,7 +238,8 @@ class Daemon:
 
         def read(stop: threading.Event) -> bool:
             sample: Sample
-            for sample in settings.read(source, self.clock, stop):
+            tape = {"tape": self.tapes[source]} if source in self.tapes else {}
+            for sample in settings.read(source, self.clock, stop, **tape):
                 health.sample(self.clock.monotonic())
                 self._latest[source] = sample
                 self.mailboxes.put(sample)
@@ -272,6 +283,10 @@ class Daemon:
         state = "" if self.inference.warm.is_set() else "warming, "
         enabled = sum(h.enabled for h in self.health.values())
         return f"{state}{online}/{enabled} sources online, {broker}, {link.depth} events waiting"
+
+    def _clip_made(self, clip: Clip) -> None:
+        """The clip of an alarm is on the disk: say so. Its episode's end names it, too."""
+        self.remote.letters.post(Letter(f"media/{clip.event.id}", dump(clip.document())))
 
     def _stepped(self, step: Committed) -> None:
         source = step.pipeline.source

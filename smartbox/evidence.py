@@ -93,11 +93,15 @@ class EvidenceStore:
         drawn = cover(image, overlay.masks) if moment == "clean" else draw(image, overlay, utc)
         return self._save(_jpeg(drawn, _QUALITY), f"{event_id}-{moment}", utc)
 
-    def _save(self, content: bytes, stem: str, utc: float) -> Evidence:
+    def save_clip(self, content: bytes, event_id: str, utc: float) -> Evidence:
+        """An MP4 that is complete, as `EVENT.mp4`; sealed like pictures are. StorageError."""
+        return self._save(content, event_id, utc, "mp4")
+
+    def _save(self, content: bytes, stem: str, utc: float, kind: str = "jpeg") -> Evidence:
         with self._lock:
-            name = self._free_name(stem)
+            name = self._free_name(stem, {"jpeg": ".jpg"}.get(kind, f".{kind}"))
             self._write(name, self._seal.seal(name, content) if self._seal else content, utc)
-        return Evidence("jpeg", name, hashlib.sha256(content).hexdigest(), len(content))
+        return Evidence(kind, name, hashlib.sha256(content).hexdigest(), len(content))
 
     def trim(self, utc: float) -> int:
         """Delete what is too old or too much, oldest first; how many files went. Call every minute."""
@@ -165,8 +169,8 @@ class EvidenceStore:
             self._total = sum(kept.size for kept in found)
         return self._files
 
-    def _free_name(self, event_id: str) -> str:
-        suffix = f".jpg{SEALED}" if self._seal else ".jpg"
+    def _free_name(self, event_id: str, ending: str) -> str:
+        suffix = f"{ending}{SEALED}" if self._seal else ending
         names = [f"{event_id}{suffix}", *(f"{event_id}-{i}{suffix}" for i in range(2, 100))]
         for name in names:
             if not (self.directory / name).exists():

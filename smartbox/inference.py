@@ -3,8 +3,9 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from smartbox.clips import Clips
 from smartbox.clock import Clock
 from smartbox.errors import BackendError, StorageError
 from smartbox.evidence import EvidenceStore, Overlay
@@ -47,6 +48,7 @@ class Inference:
         beat: Callable[[], None],
         on_step: Callable[[Committed], None],
         on_tick: Callable[[], Sequence[Event]],
+        clips: Clips | None = None,
     ) -> None:
         """on_tick: called about twice a second; the events that it returns are committed."""
         self._mailboxes = mailboxes
@@ -59,6 +61,7 @@ class Inference:
         self._beat = beat
         self._on_step = on_step
         self._on_tick = on_tick
+        self._clips = clips
         self.warm = threading.Event()
         self.timings = {name: Timings() for name in models}
         self.failing: dict[str, str] = {}
@@ -137,10 +140,17 @@ class Inference:
     def _put(self, entries: Sequence[Entry]) -> tuple[Event, ...]:
         if not entries:
             return ()
-        events = tuple(self._outbox.put_all(entries))
+        events = tuple(self._outbox.put_all([self._with_clip(entry) for entry in entries]))
         for event in events:
             log.info("%s", describe(event))
+            if self._clips:
+                self._clips.want(event)
         return events
+
+    def _with_clip(self, entry: Entry) -> Entry:
+        """An end names the clip of its episode, where that is finished by then."""
+        clip = self._clips.of(entry.event.episode) if self._clips and entry.event.phase == "end" else None
+        return replace(entry, evidence=(*entry.evidence, clip)) if clip else entry
 
     def _pictures(self, shot: Snapshot) -> tuple[tuple[Evidence, ...], bytes] | None:
         try:

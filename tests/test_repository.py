@@ -22,7 +22,19 @@ FAMILIES = ("sources", "backends", "decoders", "rules", "outputs")
 LAYER_0 = {"types", "errors", "clock", "settings"}
 LAYER_2 = {
     *FAMILIES,
-    *("tracker", "motion", "outbox", "evidence", "mqtt", "publisher", "broker", "notify", "journal", "episodes"),
+    *(
+        "tracker",
+        "motion",
+        "outbox",
+        "evidence",
+        "clips",
+        "mqtt",
+        "publisher",
+        "broker",
+        "notify",
+        "journal",
+        "episodes",
+    ),
     *("active", "inbox", "linkstatus"),
 }
 LAYER_3 = {
@@ -66,7 +78,7 @@ ONLY_IN = {
     "openvino": ("backends/openvino.py",),
     "amqtt": ("broker.py",),
     "cryptography": ("keys.py", "sealed.py", "cloud/"),
-    "av": ("sources/", "evidence.py", "simulation/", "lab/"),
+    "av": ("sources/", "clips.py", "simulation/", "lab/"),
     "onnx": ("lab/",),
     "jwt": ("cloud/jws.py",),
     "pyaudio": ("portaudio.py",),

@@ -3,6 +3,7 @@
 FFmpeg's own log lines never leave the process: they may quote a URL with its password.
 """
 
+import io
 import math
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
+from av.error import FFmpegError
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -19,6 +22,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from smartbox.secrets import redact
+from smartbox.tape import Piece
 from smartbox.types import AudioChunk, Floats, Frame, Image
 
 av.logging.set_level(None)
@@ -137,6 +141,26 @@ class Thinner:
                 self._active = False
                 self._context.skip_frame = "DEFAULT"
             self._begin, self._count = time, 0
+
+
+def template(stream: VideoStream) -> VideoStream | None:
+    """What a clip needs to know of a stream, in a container of its own that outlives the connection.
+
+    None: an MP4 cannot hold it.
+    """
+    try:
+        return av.open(io.BytesIO(), "w", format="mp4").add_stream_from_template(stream)
+    except (FFmpegError, ValueError):
+        return None
+
+
+def piece(packet: "Packet[Any]", time: float) -> Piece | None:
+    """A packet for the tape; None: it says nothing of its time, or is damaged."""
+    dts = packet.dts if packet.dts is not None else packet.pts
+    if dts is None or packet.size == 0 or packet.is_corrupt:
+        return None
+    pts = packet.pts if packet.pts is not None else dts
+    return Piece(time, packet.is_keyframe, pts, dts, packet.time_base, bytes(packet))
 
 
 def video_stream(container: Any) -> VideoStream | None:

@@ -28,6 +28,9 @@ class SourceSettings(Settings):
     enabled: bool = True
     """false: it is not read and told as `disabled`; its zones and rules stay as they are."""
 
+    taped: ClassVar[bool] = False
+    """`read` takes a `tape=` for what it receives; clips can be cut of it."""
+
     retry_most: ClassVar[float] = 60.0
     """Seconds between tries to open it again, at most. To look for a device of this machine costs nothing."""
 

@@ -17,10 +17,11 @@ from smartbox.clock import Clock
 from smartbox.errors import SourceError
 from smartbox.secrets import redact
 from smartbox.settings import Duration
-from smartbox.sources._av import Converter, Ear, Thinner, explain, video_stream
+from smartbox.sources._av import Converter, Ear, Thinner, explain, piece, template, video_stream
 from smartbox.sources._base import Pacer, SourceSettings
 from smartbox.sources._pump import Pump
 from smartbox.sources._timeline import LiveTimeline
+from smartbox.tape import Tape
 from smartbox.types import Sample
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class NetworkSettings(SourceSettings):
 
     model_config = ConfigDict(hide_input_in_errors=True)
     schemes: ClassVar[tuple[str, ...]] = ()
+    taped: ClassVar[bool] = True
 
     url: SecretStr
     """The camera's address, with account where it needs one. Write it as a secret."""
@@ -87,9 +89,12 @@ class NetworkSettings(SourceSettings):
         """FFmpeg's options for the protocol."""
         raise NotImplementedError
 
-    def read(self, source_id: str, clock: Clock, stop: threading.Event) -> Iterator[Sample]:
-        """Frames as they come; SourceError when the camera is refused, lost, silent, or sends what none can decode."""
-        pump: Pump[Sample] = Pump(f"camera {source_id}", clock, _Camera(self, source_id, clock).samples)
+    def read(self, source_id: str, clock: Clock, stop: threading.Event, tape: Tape | None = None) -> Iterator[Sample]:
+        """Frames as they come; SourceError when the camera is refused, lost, silent, or sends what none can decode.
+
+        tape: gets every packet of the video.
+        """
+        pump: Pump[Sample] = Pump(f"camera {source_id}", clock, _Camera(self, source_id, clock, tape).samples)
         try:
             yield from pump.items(stop, first=2 * self.timeout, then=self.timeout)
         except TimeoutError:
@@ -101,8 +106,8 @@ class NetworkSettings(SourceSettings):
 class _Camera:
     """One connection, in the pump's thread."""
 
-    def __init__(self, settings: NetworkSettings, source_id: str, clock: Clock) -> None:
-        self._settings, self._id, self._clock = settings, source_id, clock
+    def __init__(self, settings: NetworkSettings, source_id: str, clock: Clock, tape: Tape | None) -> None:
+        self._settings, self._id, self._clock, self._tape = settings, source_id, clock, tape
         self._pacer, self._converter = Pacer(settings.fps), Converter()
         self._seq = 0
         self._damaged, self._damage_said = 0, clock.monotonic()
@@ -152,6 +157,7 @@ class _Camera:
             raise self._error("the stream has no video")
         thinner = self._set_up(video)
         trusted = container.format.name not in _UNTIMED
+        tape = self._begin_tape(video) if trusted else None  # of clips, pictures without times would be of any speed
         opened = self._clock.monotonic()
         pictures, sounds = LiveTimeline(), LiveTimeline()
         ear = Ear(self._id, self._clock.utc() - opened)
@@ -159,6 +165,8 @@ class _Camera:
             if pump.left:
                 return
             arrival = self._clock.monotonic()
+            if tape and packet.stream is video and (kept := piece(packet, arrival)):
+                tape.put(kept)
             try:
                 decoded = packet.decode()
             except InvalidDataError:
@@ -174,6 +182,15 @@ class _Camera:
                     yield from self._see(item, pictures.at(arrival, item.time if trusted else None))
                 else:
                     self._damage()
+
+    def _begin_tape(self, video: VideoStream) -> Tape | None:
+        if self._tape is None:
+            return None
+        pattern = template(video)
+        self._tape.begin(pattern)
+        if pattern is None:
+            log.warning("%s: no clips: an MP4 cannot hold %s", self._id, video.codec_context.name)
+        return self._tape if pattern else None
 
     def _set_up(self, video: VideoStream) -> Thinner:
         context = video.codec_context

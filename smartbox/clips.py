@@ -1,0 +1,121 @@
+"""Clips of alarms: cut from what the camera sent anyway, put into an MP4, synced, then announced.
+
+A thread of its own writes them, some seconds after the alarm. A clip that is lost costs the alarm nothing.
+"""
+
+import io
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from smartbox.clock import Clock
+from smartbox.errors import StorageError
+from smartbox.evidence import EvidenceStore
+from smartbox.tape import Cut, Tape
+from smartbox.types import Event, Evidence
+
+log = logging.getLogger(__name__)
+
+BOUND = 32
+_KEPT = 256
+_TICK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """starts: s from the alarm (below 0: before it); late: s by which it starts later than was wanted, 0 if not."""
+
+    event: Event
+    file: Evidence
+    starts: float
+    seconds: float
+    late: float
+
+    def document(self) -> dict[str, Any]:
+        """For `media/{event}`."""
+        times = {"starts_s": self.starts, "duration_s": self.seconds, "late_s": self.late}
+        rounded = {name: round(value, 3) for name, value in times.items()}
+        return {"event": self.event.id, "source": self.event.camera, **asdict(self.file), **rounded}
+
+
+class Clips:
+    """`want` and `of` are called by the thread that judges, `run` by one of its own."""
+
+    def __init__(
+        self,
+        tapes: Mapping[str, Tape],
+        store: EvidenceStore,
+        clock: Clock,
+        before: float,
+        after: float,
+        announce: Callable[[Clip], None],
+    ) -> None:
+        self._tapes, self._store, self._clock = tapes, store, clock
+        self._before, self._after, self._announce = before, after, announce
+        self._lock = threading.Lock()
+        self._wanted: deque[Event] = deque(maxlen=BOUND)
+        self._made: dict[str, Evidence] = {}
+
+    def want(self, event: Event) -> None:
+        """Have a clip made of an alarm that begins, where its camera is recorded."""
+        if event.phase == "begin" and event.cls == "alarm" and event.camera in self._tapes:
+            with self._lock:
+                self._wanted.append(event)
+
+    def of(self, episode: str) -> Evidence | None:
+        """The clip of an episode, when it is finished; once."""
+        with self._lock:
+            return self._made.pop(episode, None)
+
+    def run(self, stop: threading.Event) -> bool:
+        """Write what is due until `stop`; False then."""
+        while not self._clock.wait(stop, _TICK_S):
+            while event := self._due():
+                self._make(event)
+        return False
+
+    def _due(self) -> Event | None:
+        with self._lock:
+            due = bool(self._wanted) and self._clock.monotonic() >= self._wanted[0].monotonic + self._after
+            return self._wanted.popleft() if due else None
+
+    def _make(self, event: Event) -> None:
+        wanted = event.monotonic - self._before
+        cut = self._tapes[event.camera].cut(wanted, event.monotonic + self._after)
+        if cut is None:
+            log.warning("%s: %s has sent no key frame yet, the alarm goes without its clip", event.rule, event.camera)
+            return
+        try:
+            file = self._store.save_clip(mp4(cut), event.id, event.time_utc)
+        except StorageError as error:
+            log.error("%s: the alarm goes without its clip: %s", event.rule, error)
+            return
+        with self._lock:
+            self._made[event.episode] = file
+            while len(self._made) > _KEPT:
+                del self._made[next(iter(self._made))]
+        late = max(0.0, cut.start - wanted)
+        self._announce(Clip(event, file, cut.start - event.monotonic, cut.end - cut.start, late))
+
+
+def mp4(cut: Cut) -> bytes:
+    """The packets in an MP4, in memory: a clip is no larger than the tape. StorageError."""
+    import av  # FFmpeg is loaded by the sources that need it, and here only where there is a clip to write
+    from av.error import FFmpegError
+
+    file, origin, last = io.BytesIO(), min(piece.dts for piece in cut.pieces), -1
+    try:
+        with av.open(file, "w", format="mp4") as out:
+            stream = out.add_stream_from_template(cut.template)
+            for piece in cut.pieces:
+                dts = max(piece.dts - origin, last + 1)  # cameras stumble; a container must not
+                packet = av.Packet(piece.data)
+                packet.stream, packet.time_base, packet.is_keyframe = stream, piece.time_base, piece.key
+                packet.dts, packet.pts, last = dts, max(dts, piece.pts - origin), dts
+                out.mux(packet)
+    except (FFmpegError, ValueError) as error:
+        raise StorageError(f"an MP4 cannot hold what the camera sends: {error}") from error
+    return file.getvalue()

@@ -1,0 +1,142 @@
+"""Clips: cut at key frames out of a bounded tape, the packets as they came, written and announced."""
+
+import io
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from smartbox import build, config
+from smartbox.clips import Clip, Clips, mp4
+from smartbox.clock import ManualClock, SystemClock
+from smartbox.errors import SourceError
+from smartbox.evidence import EvidenceLimits, EvidenceStore
+from smartbox.sources._av import piece, template
+from smartbox.sources.http import Plugin
+from smartbox.tape import LIMIT, Piece, Tape
+from tests.rules.script import Script, Thing, play, runner
+from tests.sources.camera import HttpCamera, serving
+from tests.sources.media import write_video
+
+FPS = 5
+GOP = 10  # frames, 2 s
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 s, a key frame every 2 s."""
+    options = {"g": str(GOP), "bf": "2", "preset": "ultrafast", "sc_threshold": "0"}
+    path = tmp_path_factory.mktemp("camera") / "camera.mp4"
+    return write_video(path, range(0, 60_000, 200), size=(64, 48), rate=FPS, options=options)
+
+
+def taped(path: Path, seconds: float = 60.0, limit: int = LIMIT) -> tuple[Tape, list[Piece]]:
+    tape, every = Tape(seconds, limit), []
+    with av.open(str(path)) as container:
+        tape.begin(template(container.streams.video[0]))
+        for packet in container.demux(video=0):
+            if kept := piece(packet, 100.0 + len(every) / FPS):
+                every.append(kept)
+                tape.put(kept)
+    return tape, every
+
+
+def pictures(content: bytes) -> Iterator[av.VideoFrame]:
+    with av.open(io.BytesIO(content)) as container:
+        yield from container.decode(video=0)
+
+
+def test_a_clip_starts_at_the_last_key_frame_before(camera: Path) -> None:
+    tape, every = taped(camera)
+    cut = tape.cut(125.0, 140.0)
+    assert cut
+    assert (cut.start, cut.end) == (124.0, 140.0)
+    content = mp4(cut)
+    with av.open(io.BytesIO(content)) as container:
+        packets = [p for p in container.demux(video=0) if p.size]
+    assert [bytes(p) for p in packets] == [p.data for p in every[120:201]], "nothing is encoded again"
+    shown = list(pictures(content))
+    assert len(shown) >= 79  # the last ones may wait for pictures that came later
+    assert shown[0].key_frame
+    assert float(shown[-1].time - shown[0].time) == pytest.approx(16, abs=0.5)
+
+
+def test_it_starts_later_where_the_tape_does(camera: Path) -> None:
+    tape, _ = taped(camera, seconds=10.0)
+    cut = tape.cut(100.0, 150.0)
+    assert cut
+    assert cut.start == 130.0  # 160 - 10 - SPARE_S, and a key frame
+    assert Tape(10.0).cut(0.0, 1.0) is None
+
+
+def test_the_tape_is_bounded_and_a_new_connection_is_a_new_tape(camera: Path) -> None:
+    tape, every = taped(camera, limit=20_000)
+    assert sum(len(p.data) for p in every) > 20_000
+    assert 0 < tape.bytes <= 20_000
+    tape.begin(None)
+    assert tape.bytes == 0
+    big = Piece(0.0, True, 0, 0, Fraction(1, 90_000), b"x" * 100)
+    small = Tape(10.0, limit=99)
+    small.put(big)
+    assert small.bytes == 0
+
+
+def test_an_alarm_gets_its_clip_when_it_is_time(camera: Path, tmp_path: Path) -> None:
+    tape, _ = taped(camera)
+    begin = next(e for e in play(runner("fire_lane"), Script([Thing(7, 50, 130)], 140)) if e.phase == "begin")
+    assert begin.monotonic == 110.0
+    clock, told, stop = ManualClock(begin.monotonic), [], threading.Event()
+
+    def announce(clip: Clip) -> None:
+        told.append(clip)
+        stop.set()
+
+    store = EvidenceStore(tmp_path / "e", EvidenceLimits(free=0))
+    clips = Clips({"east": tape}, store, clock, before=11.0, after=10.0, announce=announce)
+    clips.want(begin)
+    clips.run(stop)
+    (clip,) = told
+    assert clock.monotonic() >= begin.monotonic + 10
+    assert clip.file.name == f"{begin.id}.mp4"
+    assert (clip.starts, clip.late) == (-10.0, 1.0)
+    assert clip.seconds == pytest.approx(20.0)
+    assert len(list(pictures((tmp_path / "e" / clip.file.name).read_bytes()))) >= 99
+    assert clips.of(begin.episode) == clip.file
+    assert clips.of(begin.episode) is None
+
+
+def test_a_camera_fills_its_tape(tmp_path: Path) -> None:
+    options = {"g": "25", "preset": "ultrafast"}
+    body = write_video(tmp_path / "camera.ts", range(0, 4000, 40), options=options).read_bytes()
+    tape, clock = Tape(10.0), SystemClock()
+    with serving(HttpCamera(body, "video/mp2t", seconds=1.0)) as camera:
+        reader = Plugin(url=camera.url(), fps=25, timeout=2).read("cam", clock, threading.Event(), tape)
+        with pytest.raises(SourceError, match="no answer"):  # it sends no more, and holds the line
+            for _ in reader:
+                pass
+    cut = tape.cut(-100.0, clock.monotonic())
+    assert cut  # the connection is gone, the tape is not
+    assert len(list(pictures(mp4(cut)))) >= 50
+
+
+def test_which_sources_have_clips(tmp_path: Path) -> None:
+    file = tmp_path / "smartbox.yaml"
+    file.write_text(
+        """
+version: 1
+box: {site: t, id: b}
+mqtt: {url: mqtt://127.0.0.1}
+evidence: {clips: true, before: 3s, after: 4s}
+sources:
+  gate: {type: http, url: http://127.0.0.1/a}
+  masked: {type: http, url: http://127.0.0.1/b, masks: [[[0, 0], [1, 0], [1, 1]]]}
+  off: {type: http, url: http://127.0.0.1/c, enabled: false}
+  played: {type: file, path: a.mp4}
+"""
+    )
+    assert build.taped(config.load(file)) == ["gate"]
+    file.write_text(file.read_text().replace("clips: true, ", ""))
+    assert build.taped(config.load(file)) == []
