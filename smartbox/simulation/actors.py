@@ -1,6 +1,7 @@
 """Who acts, and their plans: a pure function from time to place and pose. Seconds from the start, metres, radians."""
 
 from bisect import bisect_right
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from math import cos, pi, sin
@@ -13,11 +14,12 @@ from smartbox.simulation.camera import Vectors
 from smartbox.simulation.compose import Placed
 from smartbox.simulation.mesh import Mesh
 from smartbox.simulation.people import PersonLook, Pose, person_mesh, sitting, standing, walking
+from smartbox.simulation.things import ThingLook, thing_mesh
 from smartbox.simulation.vehicles import VehicleLook, vehicle_mesh
 from smartbox.types import Point
 
 STRIDE = 1.4  # m per two steps
-Manner = Literal["stand", "talk", "work", "sit", "park", "halt"]
+Manner = Literal["stand", "talk", "work", "sit", "park", "halt", "read", "phone", "asleep", "lie"]
 Ease = Literal["none", "start", "stop", "both"]
 
 
@@ -56,7 +58,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Stay:
-    """In one place. `sit`, `park` and `halt` are without any motion; `work` never stops moving.
+    """In one place. `sit`, `park`, `halt`, `asleep` and `lie` are without any motion; `work` never stops moving.
 
     Who halts keeps the lamps on, who parks puts them out.
     """
@@ -74,7 +76,7 @@ class Actor:
 
     key: str
     label: str
-    look: PersonLook | VehicleLook
+    look: PersonLook | VehicleLook | ThingLook
     plan: tuple[Move | Stay, ...]
     lamps: bool = False
     phase: float = 0.0
@@ -104,6 +106,8 @@ class Actor:
             return _working(t)
         if part.manner == "sit":
             return sitting((0.75, 0.8), 0.55, 0.0, 0.12)
+        if part.manner in _AT_A_DESK:
+            return _AT_A_DESK[part.manner](t)
         if part.manner == "talk":
             lift = 0.9 + 0.5 * sin(2.1 * t)
             return replace(standing(0.05 * sin(0.9 * t)), shoulders=(0.1, lift), elbows=(0.2, 1.1 + 0.3 * sin(3.3 * t)))
@@ -144,6 +148,8 @@ class Actor:
             mesh = _vehicle(self.look, state.lamps)
             if state.lamps:
                 beams = (state.x, state.y, state.heading, self.look.length / 2)
+        elif isinstance(self.look, ThingLook):
+            mesh = thing_mesh(self.look)
         else:
             mesh = person_mesh(self.look, state.pose or Pose())
         return Placed(self.label, mesh.moved(state.x, state.y, 0.0, state.heading), beams, self.key)
@@ -166,9 +172,12 @@ def _vehicle(look: VehicleLook, lamps: bool) -> Mesh:
 
 
 @lru_cache(maxsize=4096)
-def _hull(look: PersonLook | VehicleLook, pose: Pose | None) -> Vectors:
+def _hull(look: PersonLook | VehicleLook | ThingLook, pose: Pose | None) -> Vectors:
     """The corners of the body's convex hull: all that its box depends on."""
-    body = person_mesh(look, pose or Pose()) if isinstance(look, PersonLook) else _vehicle(look, False)
+    if isinstance(look, ThingLook):
+        body = thing_mesh(look)
+    else:
+        body = person_mesh(look, pose or Pose()) if isinstance(look, PersonLook) else _vehicle(look, False)
     corners: Vectors = body.points[ConvexHull(body.points).vertices]
     return corners
 
@@ -178,6 +187,37 @@ def _working(t: float) -> Pose:
     reach = (0.75 + 0.38 * sin(3.1 * t), 0.8 + 0.4 * sin(2.3 * t + 1.0))
     pose = sitting(reach, 0.2 + 0.18 * sin(1.1 * t), 0.55 * sin(0.8 * t), 0.12 + 0.14 * sin(1.7 * t))
     return replace(pose, elbows=(0.85 + 0.35 * sin(3.7 * t), 0.8 + 0.35 * sin(2.9 * t)))
+
+
+def _reading(t: float) -> Pose:
+    """The head bowed over a book; a page is turned every few seconds."""
+    turning = max(0.0, sin(0.9 * t)) ** 4
+    pose = sitting((0.9, 0.9 + 0.35 * turning), 0.75 + 0.05 * sin(0.6 * t), 0.12 * sin(0.5 * t), 0.3)
+    return replace(pose, elbows=(0.85, 0.85 + 0.3 * turning))
+
+
+def _on_the_phone(t: float) -> Pose:
+    """A phone before the chest, thumbs at work, the head bowed."""
+    pose = sitting((0.5, 0.6), 0.75 + 0.05 * sin(0.7 * t), 0.1 * sin(0.4 * t), 0.1)
+    return replace(pose, elbows=(1.5 + 0.06 * sin(2.9 * t), 1.5 + 0.08 * sin(3.7 * t)))
+
+
+def _asleep(_t: float) -> Pose:
+    """Head on the desk."""
+    return replace(sitting((1.4, 1.35), 0.4, 0.7, 1.05), elbows=(0.5, 0.4), spread=0.35)
+
+
+def _lying(_t: float) -> Pose:
+    """On the floor."""
+    return Pose(lying=True, hips=(0.5, 0.1), knees=(0.9, 0.2), shoulders=(0.3, -0.1), spread=0.3)
+
+
+_AT_A_DESK: Mapping[str, Callable[[float], Pose]] = {
+    "read": _reading,
+    "phone": _on_the_phone,
+    "asleep": _asleep,
+    "lie": _lying,
+}
 
 
 def curve(start: Point, control: Point, end: Point, steps: int = 24) -> tuple[Point, ...]:

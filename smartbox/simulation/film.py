@@ -42,11 +42,15 @@ class Film:
 
     def take(self, time: float, index: int) -> tuple[Image, list[Seen]]:
         """H x W x 3 BGR at `time` s from the start, and what can be seen in it; `index` seeds this picture's noise."""
+        picture, seen = self.scene(time)
+        return self.stage.lens.take(picture, index), seen
+
+    def scene(self, time: float) -> tuple[Image, list[Seen]]:
+        """The picture before the lens, and who is in it."""
         turn = int(time // ROUND)
         if turn != self._turn:
             self._turn, self._actors, self._kept = turn, self.shot.actors(turn), {}
-        picture, seen = assemble(self.stage.backdrop, self._drawn(time - turn * ROUND))
-        return self.stage.lens.take(picture, index), seen
+        return assemble(self.stage.backdrop, self._drawn(time - turn * ROUND))
 
     def _drawn(self, time: float) -> list[Drawn]:
         drawn = []

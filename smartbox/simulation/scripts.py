@@ -11,7 +11,7 @@ from math import dist, pi
 
 import numpy as np
 
-from smartbox.simulation.actors import Actor, Ease, Move, Stay, curve
+from smartbox.simulation.actors import Actor, Ease, Manner, Move, Stay, curve
 from smartbox.simulation.people import random_guard, random_person
 from smartbox.simulation.stages import AISLE_Y, LANE_Y, ROAD_Y, SCENES, SEAT, SLOT_X, SLOT_Y, YARD, Scene
 from smartbox.simulation.vehicles import VehicleKind, VehicleLook, random_vehicle
@@ -29,7 +29,7 @@ def cast(scene: Scene, seed: int, night: bool = False) -> tuple[Actor, ...]:
 
 
 @dataclass
-class _Walk:
+class Walk:
     """Builds a plan of walking and standing: the time runs on with each part."""
 
     time: float
@@ -37,16 +37,15 @@ class _Walk:
     speed: float
     parts: list[Move | Stay]
 
-    def to(self, *path: Point) -> "_Walk":
+    def to(self, *path: Point) -> "Walk":
         points = (self.place, *path)
         length = sum(dist(a, b) for a, b in pairwise(points))
         self.parts.append(Move(self.time, self.time + length / self.speed, points))
         self.time, self.place = self.time + length / self.speed, path[-1]
         return self
 
-    def stay(self, seconds: float, heading: float, manner: str = "stand") -> "_Walk":
-        kind = {"stand": "stand", "talk": "talk", "work": "work", "sit": "sit"}[manner]
-        self.parts.append(Stay(self.time, self.time + seconds, self.place, heading, kind))  # type: ignore[arg-type]
+    def stay(self, seconds: float, heading: float, manner: Manner = "stand") -> "Walk":
+        self.parts.append(Stay(self.time, self.time + seconds, self.place, heading, manner))
         self.time += seconds
         return self
 
@@ -57,7 +56,7 @@ def _post(rng: Rng, _night: bool) -> list[Actor]:
     x, y, heading = SEAT
     seat: Point = (x, y)
     way: tuple[Point, ...] = ((1.9, 1.2), (1.25, 2.75), (0.6, 2.7), seat)
-    walk = _Walk(float(rng.uniform(2, 5)), out, float(rng.uniform(0.9, 1.2)), []).to(*way)
+    walk = Walk(float(rng.uniform(2, 5)), out, float(rng.uniform(0.9, 1.2)), []).to(*way)
     walk.stay(rng.uniform(16, 24), heading, "work")
     walk.stay(rng.uniform(26, 34), heading, "sit")
     walk.stay(rng.uniform(18, 26), heading, "work")
@@ -67,23 +66,23 @@ def _post(rng: Rng, _night: bool) -> list[Actor]:
     return [Actor("guard", "person", random_guard(rng), tuple(walk.parts), phase=float(rng.uniform(0, 6)))]
 
 
-def _drive(start: float, path: tuple[Point, ...], speed: float, ease: Ease = "none", backwards: bool = False) -> Move:
+def drive(start: float, path: tuple[Point, ...], speed: float, ease: Ease = "none", backwards: bool = False) -> Move:
     """At `speed` m/s; easing takes longer by the share that it slows down."""
     length = sum(dist(a, b) for a, b in pairwise(path))
     slower = {"none": 1.0, "start": 2.0, "stop": 2.0, "both": 1.5}[ease]
     return Move(start, start + slower * length / speed, path, ease, backwards)
 
 
-def _stop_and_go(
+def stop_and_go(
     start: float, y: float, at: float, seconds: float, speed: float, way: int, far: float = 22.0
 ) -> tuple[Move | Stay, ...]:
     """Drives in along x, stops at `at` for so long, drives on."""
     brake, pull = 6.0, 6.0
-    first = _drive(start, ((-way * far, y), (at - way * brake, y)), speed)
-    slow = _drive(first.end, ((at - way * brake, y), (at, y)), speed, "stop")
+    first = drive(start, ((-way * far, y), (at - way * brake, y)), speed)
+    slow = drive(first.end, ((at - way * brake, y), (at, y)), speed, "stop")
     stand = Stay(slow.end, slow.end + seconds, (at, y), 0.0 if way > 0 else pi, "halt")
-    away = _drive(stand.end, ((at, y), (at + way * pull, y)), speed, "start")
-    return first, slow, stand, away, _drive(away.end, ((at + way * pull, y), (way * far, y)), speed)
+    away = drive(stand.end, ((at, y), (at + way * pull, y)), speed, "start")
+    return first, slow, stand, away, drive(away.end, ((at + way * pull, y), (way * far, y)), speed)
 
 
 def _kind(rng: Rng, cars: float = 0.65) -> VehicleKind:
@@ -103,28 +102,26 @@ def _lane(rng: Rng, night: bool) -> list[Actor]:
     way = int(rng.choice([-1, 1]))
     add(
         random_vehicle(rng, "car"),
-        (_drive(through, ((-way * 22, middle), (way * 22, middle)), float(rng.uniform(6, 8))),),
+        (drive(through, ((-way * 22, middle), (way * 22, middle)), float(rng.uniform(6, 8))),),
     )
     long_stop = float(rng.uniform(20, 26))
     kind: VehicleKind = "car" if rng.random() < 0.7 else "truck"
-    plan = _stop_and_go(
+    plan = stop_and_go(
         long_stop, middle, float(rng.uniform(-3, 3)), float(rng.uniform(26, 34)), float(rng.uniform(5, 6.5)), way
     )
     add(random_vehicle(rng, kind), plan)
     short = plan[-1].end + float(rng.uniform(16, 22))
-    brief = _stop_and_go(
+    brief = stop_and_go(
         short, middle, float(rng.uniform(-3, 3)), float(rng.uniform(1.0, 2.5)), float(rng.uniform(6, 7)), -way
     )
     add(random_vehicle(rng, "car"), brief)
     last = brief[-1].end + float(rng.uniform(12, 20))
-    add(
-        random_vehicle(rng, "car"), (_drive(last, ((-way * 22, middle), (way * 22, middle)), float(rng.uniform(6, 8))),)
-    )
+    add(random_vehicle(rng, "car"), (drive(last, ((-way * 22, middle), (way * 22, middle)), float(rng.uniform(6, 8))),))
     for direction, y in ((1, ROAD_Y[0] + 1.6), (-1, ROAD_Y[1] - 1.6)):
         start = float(rng.uniform(0, 6))
         while start < ROUND - 25:
             speed = float(rng.uniform(8, 11))
-            add(random_vehicle(rng, _kind(rng)), (_drive(start, ((-direction * 34, y), (direction * 34, y)), speed),))
+            add(random_vehicle(rng, _kind(rng)), (drive(start, ((-direction * 34, y), (direction * 34, y)), speed),))
             start += float(rng.uniform(11, 26))
     return actors
 
@@ -147,11 +144,11 @@ def _lot(rng: Rng, night: bool) -> list[Actor]:
         look = random_vehicle(rng, "car")
         plan: tuple[Move | Stay, ...] = (Stay(0.0, ROUND, place, heading, "park"),)
         if i == leaver:
-            plan = (Stay(0.0, leave, place, heading, "park"), *_out(leave, place, nose_in))
+            plan = (Stay(0.0, leave, place, heading, "park"), *park_out(leave, place, nose_in))
         actors.append(Actor(f"car{i + 1}", "car", look, plan, lamps=night and i == leaver))
     arrive = float(rng.uniform(5, 9))
     for i in empty:
-        plan = _in(arrive, (centres[i], middle))
+        plan = park_in(arrive, (centres[i], middle))
         actors.append(Actor(f"car{i + 1}", "car", random_vehicle(rng, "car"), plan, lamps=night))
         arrive = plan[1].end + float(rng.uniform(3, 6))
     past = float(rng.uniform(96, 110))
@@ -160,35 +157,35 @@ def _lot(rng: Rng, night: bool) -> list[Actor]:
             "car7",
             "car",
             random_vehicle(rng, "car"),
-            (_drive(past, ((-20, AISLE_Y - 1), (20, AISLE_Y - 1)), 5.0),),
+            (drive(past, ((-20, AISLE_Y - 1), (20, AISLE_Y - 1)), 5.0),),
             lamps=night,
         )
     )
-    walk = _Walk(float(rng.uniform(115, 125)), (-11.0, AISLE_Y), 1.3, []).to((11.0, AISLE_Y))
+    walk = Walk(float(rng.uniform(115, 125)), (-11.0, AISLE_Y), 1.3, []).to((11.0, AISLE_Y))
     actors.append(Actor("walker", "person", random_person(rng), tuple(walk.parts)))
     return actors
 
 
-def _in(start: float, slot: Point) -> tuple[Move | Stay, ...]:
+def park_in(start: float, slot: Point) -> tuple[Move | Stay, ...]:
     """Along the aisle from the left, then round into the slot, nose first."""
     x, y = slot
     corner: Point = (x - 4.0, AISLE_Y - 1)
-    drive = _drive(start, ((-20.0, AISLE_Y - 1), corner), 5.0)
+    along = drive(start, ((-20.0, AISLE_Y - 1), corner), 5.0)
     turn = curve(corner, (x, AISLE_Y - 1), (x, AISLE_Y + 2.5))
-    swing = _drive(drive.end, (*turn, (x, y)), 3.5, "stop")
-    return drive, swing, Stay(swing.end, ROUND, (x, y), pi / 2, "park")
+    swing = drive(along.end, (*turn, (x, y)), 3.5, "stop")
+    return along, swing, Stay(swing.end, ROUND, (x, y), pi / 2, "park")
 
 
-def _out(start: float, place: Point, nose_in: bool) -> tuple[Move | Stay, ...]:
+def park_out(start: float, place: Point, nose_in: bool) -> tuple[Move | Stay, ...]:
     """Out of the slot and away to the right; backwards first when it stands nose in."""
     x, y = place
     if not nose_in:
         turn = ((x, y), *curve((x, AISLE_Y + 2.5), (x, AISLE_Y - 1), (x + 4.0, AISLE_Y - 1)))
-        swing = _drive(start, turn, 3.0, "start")
-        return swing, _drive(swing.end, ((x + 4.0, AISLE_Y - 1), (22.0, AISLE_Y - 1)), 6.0)
+        swing = drive(start, turn, 3.0, "start")
+        return swing, drive(swing.end, ((x + 4.0, AISLE_Y - 1), (22.0, AISLE_Y - 1)), 6.0)
     turn = ((x, y), *curve((x, AISLE_Y + 2.5), (x, AISLE_Y - 1), (x - 4.0, AISLE_Y - 1)))
-    swing = _drive(start, turn, 2.5, "both", backwards=True)
-    return swing, _drive(swing.end + 0.5, ((x - 4.0, AISLE_Y - 1), (22.0, AISLE_Y - 1)), 5.0, "start")
+    swing = drive(start, turn, 2.5, "both", backwards=True)
+    return swing, drive(swing.end + 0.5, ((x - 4.0, AISLE_Y - 1), (22.0, AISLE_Y - 1)), 5.0, "start")
 
 
 def _gate(rng: Rng, _night: bool) -> list[Actor]:
@@ -196,7 +193,7 @@ def _gate(rng: Rng, _night: bool) -> list[Actor]:
     x0, y0, x1, y1 = YARD
     actors: list[Actor] = []
 
-    def add(walk: _Walk) -> None:
+    def add(walk: Walk) -> None:
         actors.append(
             Actor(
                 f"person{len(actors) + 1}",
@@ -213,7 +210,7 @@ def _gate(rng: Rng, _night: bool) -> list[Actor]:
         speed = float(rng.uniform(1.1, 1.4))
         inside: Point = (float(rng.uniform(x0 + 1.6, x1 - 1.6)), float(rng.uniform(y0 + 1.8, y0 + 3.4)))
         second: Point = (float(rng.uniform(x0 + 1.6, x1 - 1.6)), float(rng.uniform(y0 + 1.8, y1 - 2.6)))
-        walk = _Walk(start, (side * 9.0, 3.0), speed, []).to((inside[0], 3.1), inside)
+        walk = Walk(start, (side * 9.0, 3.0), speed, []).to((inside[0], 3.1), inside)
         walk.stay(rng.uniform(5, 9), float(rng.uniform(0, 2 * pi)), "talk").to(second)
         walk.stay(rng.uniform(3, 6), float(rng.uniform(0, 2 * pi)), "stand")
         walk.to((second[0], 3.1), (-side * 9.0, 3.0))
@@ -223,6 +220,6 @@ def _gate(rng: Rng, _night: bool) -> list[Actor]:
     while passing < ROUND - 25:
         side = int(rng.choice([-1, 1]))
         y = float(rng.uniform(2.0, 2.6))
-        add(_Walk(passing, (side * 9.0, y), float(rng.uniform(1.1, 1.6)), []).to((-side * 9.0, y)))
+        add(Walk(passing, (side * 9.0, y), float(rng.uniform(1.1, 1.6)), []).to((-side * 9.0, y)))
         passing += float(rng.uniform(22, 40))
     return actors

@@ -9,7 +9,7 @@ import numpy as np
 
 from smartbox import geometry
 from smartbox.geometry import Polygon
-from smartbox.simulation.actors import Actor, Stay
+from smartbox.simulation.actors import Actor, Manner, Stay
 from smartbox.simulation.camera import NEAR
 from smartbox.simulation.film import Shot, outline
 from smartbox.simulation.scripts import ROUND
@@ -32,6 +32,7 @@ class Watch:
     """What a rule looks for: its kind, its polygon (0–1) or its slots' names, and its times in s.
 
     dwell: before the alarm (parking: the slots' hold). overstay: parking only; None where nobody overstays.
+    n: crowd only. object: fire_lane only, s for what is put down. A line's polygon is its two points.
     """
 
     rule: str
@@ -43,6 +44,10 @@ class Watch:
     full_ratio: float = 0.95
     free_ratio: float = 0.90
     min_people: int = 1
+    n: int = 10
+    object: float | None = None
+    asleep: frozenset[Manner] = frozenset({"sit"})
+    """How a sleeper sits or lies; a rule without a posture model takes whoever keeps still for one."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,11 @@ def alarms(shot: Shot, watches: Iterable[Watch], duration: float = ROUND) -> lis
     found: list[Alarm] = []
     for watch in watches:
         judge = {
-            "intrusion": _inside,
-            "fire_lane": _blocked,
-            "sleep": _asleep,
-            "parking": _parking,
-            "absence": _absence,
+            "intrusion": inside,
+            "fire_lane": blocked,
+            "sleep": asleep,
+            "parking": parking,
+            "absence": absence,
         }
         if watch.kind not in judge:
             raise ValueError(f"rule {watch.rule!r}: the simulator knows no truth of kind {watch.kind!r}")
@@ -90,7 +95,7 @@ def slot_names() -> tuple[str, ...]:
     return tuple(f"P{i + 1}" for i in range(len(SLOT_X)))
 
 
-def _alarms(watch: Watch, subject: str, spans: Iterable[Span], dwell: float) -> list[Alarm]:
+def episodes(watch: Watch, subject: str, spans: Iterable[Span], dwell: float) -> list[Alarm]:
     return [
         Alarm(watch.rule, watch.kind, subject, start, end, start + dwell)
         for start, end in spans
@@ -98,17 +103,17 @@ def _alarms(watch: Watch, subject: str, spans: Iterable[Span], dwell: float) -> 
     ]
 
 
-def _inside(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
+def inside(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
     """A person's foot, or the bottom centre of a vehicle's box, is in the zone."""
     found = []
     for turn, actors in enumerate(turns):
         for actor in actors:
-            spans = _spans(shot, watch, actor, turn, duration)
-            found += _alarms(watch, f"{actor.key}@{turn}" if turn else actor.key, spans, watch.dwell)
+            spans = presence(shot, watch, actor, turn, duration)
+            found += episodes(watch, f"{actor.key}@{turn}" if turn else actor.key, spans, watch.dwell)
     return found
 
 
-def _blocked(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
+def blocked(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
     """A vehicle stands in the zone with OVERLAP of its box, and is there until it has left."""
     found = []
     for turn, actors in enumerate(turns):
@@ -117,7 +122,7 @@ def _blocked(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duratio
                 span = _standing(shot, actor, stay, lambda box: geometry.overlap(watch.polygon, box) >= OVERLAP)
                 if span:
                     whole = span[0] + turn * ROUND, min(span[1] + turn * ROUND, duration)
-                    found += _alarms(watch, f"{actor.key}@{turn}" if turn else actor.key, [whole], watch.dwell)
+                    found += episodes(watch, f"{actor.key}@{turn}" if turn else actor.key, [whole], watch.dwell)
     return found
 
 
@@ -146,7 +151,7 @@ def _speed(actor: Actor, time: float) -> float:
     return math.dist((now.x, now.y), (after.x, after.y)) / (STEP / 2)
 
 
-def _spans(shot: Shot, watch: Watch, actor: Actor, turn: int, duration: float) -> list[Span]:
+def presence(shot: Shot, watch: Watch, actor: Actor, turn: int, duration: float) -> list[Span]:
     """When the actor is in the zone."""
     out: list[Span] = []
     resting: dict[int, bool] = {}
@@ -193,22 +198,22 @@ def _join(spans: Sequence[Span]) -> list[Span]:
     return out
 
 
-def _asleep(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
-    """A person sits without any motion in the zone."""
+def asleep(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
+    """A person sits without any motion in the zone, or as the watch says that sleepers do."""
     found = []
     for turn, actors in enumerate(turns):
         for actor in actors:
             for part in actor.plan:
-                if not isinstance(part, Stay) or part.manner != "sit":
+                if not isinstance(part, Stay) or part.manner not in watch.asleep:
                     continue
                 box = outline(shot.scene, actor, part.start)
                 if box and geometry.contains(watch.polygon, geometry.bottom_center(box)):
                     span = part.start + turn * ROUND, min(part.end + turn * ROUND, duration)
-                    found += _alarms(watch, actor.key, [span], watch.dwell)
+                    found += episodes(watch, actor.key, [span], watch.dwell)
     return found
 
 
-def _absence(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
+def absence(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
     """Fewer than min_people in the zone, once it was manned."""
     there = Watch(watch.rule, "intrusion", 0.0, watch.polygon)
     people = [
@@ -216,17 +221,17 @@ def _absence(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duratio
         for i, actors in enumerate(turns)
         for a in actors
         if a.label == "person"
-        for s in _spans(shot, there, a, i, duration)
+        for s in presence(shot, there, a, i, duration)
     ]
-    manned = _at_least(people, watch.min_people)
+    manned = at_least(people, watch.min_people)
     if not manned:
         return []
     ends = [*(start for start, _ in manned[1:]), duration]
     gaps = [(end, after) for (_, end), after in zip(manned, ends, strict=True) if after > end]
-    return _alarms(watch, "post", gaps, watch.dwell)
+    return episodes(watch, "post", gaps, watch.dwell)
 
 
-def _at_least(spans: Iterable[Span], count: int) -> list[Span]:
+def at_least(spans: Iterable[Span], count: int) -> list[Span]:
     """When at least `count` of the spans hold at once."""
     edges = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans], key=lambda e: (e[0], -e[1]))
     out: list[Span] = []
@@ -254,7 +259,7 @@ def _stands(actor: Actor) -> list[tuple[str, Span]]:
     return out
 
 
-def _parking(_shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
+def parking(_shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
     """The lot is full from the time when the last slot's state has settled; each slot may be overstayed."""
     taken: dict[str, list[Span]] = {name: [] for name in watch.slots}
     for turn, actors in enumerate(turns):
@@ -263,10 +268,10 @@ def _parking(_shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], durati
                 if name in taken:
                     taken[name].append((start + turn * ROUND, min(end + turn * ROUND, duration)))
     spans = {name: _join(s) for name, s in taken.items()}
-    found = _alarms(watch, "lot", _full(watch, spans), watch.dwell)
+    found = episodes(watch, "lot", _full(watch, spans), watch.dwell)
     if watch.overstay is not None:
         for name, stretches in spans.items():
-            found += _alarms(watch, f"slot:{name}", stretches, watch.overstay)
+            found += episodes(watch, f"slot:{name}", stretches, watch.overstay)
     return found
 
 
