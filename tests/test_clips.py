@@ -12,6 +12,7 @@ import pytest
 from smartbox import build, config
 from smartbox.clips import Clip, Clips, mp4
 from smartbox.clock import ManualClock, SystemClock
+from smartbox.commands.check import warnings
 from smartbox.errors import SourceError
 from smartbox.evidence import EvidenceLimits, EvidenceStore
 from smartbox.sources._av import piece, template
@@ -138,5 +139,7 @@ sources:
 """
     )
     assert build.taped(config.load(file)) == ["gate"]
+    (said,) = [text for text in warnings(build.parts(config.load(file))) if "clips" in text]
+    assert "sources.masked.masks" in said
     file.write_text(file.read_text().replace("clips: true, ", ""))
     assert build.taped(config.load(file)) == []

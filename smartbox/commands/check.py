@@ -128,6 +128,9 @@ def warnings(made: Parts) -> list[str]:
         )
     if (problem := keyring(config).exposed()) is not None:
         found.append(problem)
+    if config.evidence.clips:
+        masked = [name for name, source in config.sources.items() if source.taped and source.masks]
+        found += [f"sources.{name}.masks: packets cannot be masked, so this camera has no clips" for name in masked]
     return found
 
 
