@@ -1,0 +1,81 @@
+"""Real recordings with all rules on: false alarms per camera-hour, apart from everything simulated."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.score.pixels import real
+from benchmarks.score.store import KEPT, bundle, code
+from smartbox import config as configuration
+from smartbox.config import Config
+
+EVERYWHERE = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
+RULES = {
+    "fire-lane": {"type": "fire_lane", "zones": ["all"]},
+    "illegal-parking": {"type": "illegal_parking", "zones": ["all"]},
+    "loitering": {"type": "loitering", "zones": ["all"]},
+    "crowd": {"type": "crowd", "zones": ["all"]},
+    "left-object": {"type": "left_object", "zones": ["all"]},
+    "intrusion": {"type": "intrusion", "zones": ["all"], "labels": ["person"]},
+    "sleep": {"type": "sleep", "zones": ["all"]},
+    "tamper": {"type": "tamper", "cameras": ["camera"]},
+}
+# What stands in the picture by eye: persons come and stay in the room, one after the other; cars stop in the car park.
+TRUE = {"one-by-one-person-detection": {"intrusion"}, "car-detection": set[str]()}
+
+
+def watch(data: Path) -> None:
+    clips = sorted((data / "clips").glob("*.mp4"))
+    if not clips:
+        print(f"REAL PICTURES ARE SKIPPED: {data / 'clips'} has no recordings", file=sys.stderr)
+        return
+    for clip in clips:
+        path = KEPT / f"real-{clip.stem}-{code()[:12]}.json"
+        if path.exists():
+            continue
+        last, told = 0.0, []
+        for time, alarms in real(_config(clip), "camera"):
+            last = time
+            told += [{"rule": a.rule, "subject": a.subject, "time_s": round(a.time_s, 1)} for a in alarms]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"clip": clip.stem, "seconds": last, "alarms": told}), encoding="utf-8")
+        print(f"{clip.name}: {last:.0f} s, {len(told)} alarms: {[a['rule'] for a in told]}", file=sys.stderr)
+
+
+def _config(clip: Path) -> Config:
+    rules: dict[str, Any] = {name: dict(rule) for name, rule in RULES.items()}
+    models = {"eyes": {"bundle": "lrssd-park", "backends": ["onnxruntime"]}}
+    if bundle("muffnet-posture"):
+        models["postures"] = {"bundle": "muffnet-posture", "backends": ["onnxruntime"]}
+        rules["sleep"]["model"] = "postures"
+    with tempfile.TemporaryDirectory() as folder:
+        values = {
+            "version": 1, "box": {"site": "score", "id": "box", "state_dir": folder},
+            "mqtt": {"url": "mqtt://127.0.0.1"}, "models": models,
+            "sources": {"camera": {"type": "file", "path": str(clip), "fps": 5, "model": "eyes", "gate": False}},
+            "zones": {"all": {"source": "camera", "polygon": EVERYWHERE}}, "rules": rules,
+        }  # fmt: skip
+        path = Path(folder) / "real.yaml"
+        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+        return configuration.load(path)
+
+
+def section(out: dict[str, Any]) -> list[str]:
+    """The lines of the report."""
+    kept = [json.loads(path.read_text()) for path in sorted(KEPT.glob(f"real-*-{code()[:12]}.json"))]
+    if not kept:
+        return ["Not run: it needs the recordings of `../shared/data` (`--real`)."]
+    lines, false, hours = [], 0, 0.0
+    for one in kept:
+        wrong = [a for a in one["alarms"] if a["rule"] not in TRUE.get(one["clip"], set())]
+        right = len(one["alarms"]) - len(wrong)
+        false, hours = false + len(wrong), hours + one["seconds"] / 3600
+        names = ", ".join(f"{a['rule']} at {a['time_s']:.0f} s" for a in wrong) or "none"
+        lines.append(f"- `{one['clip']}`, {one['seconds']:.0f} s: {right} alarms that are right; false: {names}")
+    out["real"] = {"hours": round(hours, 4), "false": false, "clips": kept}
+    head = f"All rules, default times, the whole picture: **{false} false alarms in {hours:.3f} camera-hours**."
+    return [head, *lines]

@@ -1,0 +1,116 @@
+"""Plays one scenario in one column and keeps what came out, under a name that changes with all that it depends on."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks.score.pixels import pixels
+from benchmarks.score.scenario import FOLDER, Scenario, config_of
+from benchmarks.score.scripted import scripted
+from smartbox.score import Alarm, Truth, score
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "build" / "score"
+CODE = ("smartbox/rules", "smartbox/simulation")
+PLAYERS = ("scenario", "scripted", "pixels")
+FILES = ("dwell", "episodes", "tracker", "tracks", "foreground", "picture", "motion", "pipeline", "luma", "closeup")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was due and what was told in one recording; rules are the ids of benchmarks/score/scenarios/rules.yaml."""
+
+    scenario: str
+    column: str
+    rule: str
+    decoys: int
+    seconds: float
+    truth: tuple[Truth, ...]
+    alarms: tuple[Alarm, ...]
+    models: tuple[str, ...]
+    sleep_by: str = ""
+    problem: str = ""
+
+    @property
+    def words(self) -> str:
+        result = score(self.truth, self.alarms, lambda *_: 0.0)
+        return "; ".join((f"{result.true} of {result.true + result.missed} told", *result.wrong, self.problem)).rstrip(
+            "; "
+        )
+
+
+def bundle(name: str) -> str | None:
+    """A bundle that ships, or none."""
+    return name if (ROOT / "models" / name / "manifest.yaml").exists() else None
+
+
+def models_of(scenario: Scenario, column: str) -> tuple[str, ...]:
+    """Bundles that see it, with the digest of their manifest."""
+    if column == "scripted":
+        return ()
+    wanted = ["lrssd-park", {"post": "muffnet-posture", "lot": "muffnet-slot"}.get(scenario.scene, "")]
+    names = [name for name in wanted if name and bundle(name)]
+    return tuple(f"{name} {_digest([ROOT / 'models' / name / 'manifest.yaml'])[:8]}" for name in names)
+
+
+def kept(scenario: Scenario, column: str) -> Outcome | None:
+    path = _path(scenario, column)
+    if not path.exists():
+        return None
+    told = json.loads(path.read_text(encoding="utf-8"))
+    told["truth"] = tuple(Truth(**t) for t in told["truth"])
+    told["alarms"] = tuple(Alarm(**a) for a in told["alarms"])
+    told["models"] = tuple(told["models"])
+    return Outcome(**told)
+
+
+def play(scenario: Scenario, column: str) -> Outcome:
+    real = column == "pixels"
+    postures = bundle("muffnet-posture") if real else "muffnet-posture"
+    config = config_of(scenario.scene, postures, bundle("muffnet-slot") if real else None)
+    due = scenario.truth(config)
+    counts = {rule: sum(a.rule == rule for a in due) for rule in {a.rule for a in due}}
+    stillness = real and scenario.scene == "post" and postures is None
+    problem = (
+        "" if stillness or counts == dict(scenario.due) else f"the list says {dict(scenario.due)}, the plans {counts}"
+    )
+    told = (pixels if real else scripted)(scenario, config)
+    source = scenario.name
+    outcome = Outcome(
+        source, column, scenario.rule, scenario.decoys, scenario.duration,
+        tuple(Truth(a.rule, source, a.subject, a.start_s, a.end_s, a.alarm_s) for a in due),
+        tuple(Alarm(a.rule, source, a.subject, a.time_s) for a in told),
+        models_of(scenario, column), "stillness" if stillness else "posture", problem,
+    )  # fmt: skip
+    path = _path(scenario, column)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document: dict[str, Any] = asdict(outcome)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(document), encoding="utf-8")
+    part.replace(path)
+    return outcome
+
+
+def _path(scenario: Scenario, column: str) -> Path:
+    own = json.dumps([scenario.raw, column, models_of(scenario, column)], sort_keys=True, default=str)
+    return KEPT / f"{column}-{scenario.name}-{hashlib.sha256((own + code()).encode()).hexdigest()[:12]}.json"
+
+
+@lru_cache(maxsize=1)
+def code() -> str:
+    """A digest of what decides how a scenario is played and judged."""
+    files = [path for folder in CODE for path in sorted((ROOT / folder).glob("*.py"))]
+    files += [ROOT / "smartbox" / f"{name}.py" for name in FILES]
+    files += [ROOT / "benchmarks" / "score" / f"{name}.py" for name in PLAYERS]
+    return _digest([*files, FOLDER / "rules.yaml"])
+
+
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
