@@ -297,7 +297,8 @@ class OutboxFile:
                 copy = "INSERT INTO dead SELECT n, seq, topic, stamp, body, tries, ?, ? FROM message WHERE n = ?"
                 db.execute(copy, (utc, reason, n))
                 db.execute("DELETE FROM message WHERE n = ?", (n,))
-                db.execute("DELETE FROM dead WHERE n <= (SELECT max(n) FROM dead) - ?", (_DEAD_ROWS,))
+                extra = "SELECT n FROM dead ORDER BY n DESC LIMIT 1 OFFSET ?"
+                db.execute(f"DELETE FROM dead WHERE n <= ({extra})", (_DEAD_ROWS,))
                 totals.waiting -= 1
                 totals.waiting_bytes -= size
                 totals.events -= is_event

@@ -106,7 +106,7 @@ def broken(record: Record, state: Path, disk: Path, count: int) -> list[str]:
 
 
 @pytest.mark.row(9)
-@pytest.mark.parametrize(("rounds", "images"), [(60, 150), pytest.param(600, 2000, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(("rounds", "images"), [(60, 150), pytest.param(400, 1500, marks=pytest.mark.faults)])
 @pytest.mark.timeout(1800)
 def test_row_9_no_committed_event_is_lost(
     tmp_path: Path, disk: Path, rounds: int, images: int, record_property: Tell

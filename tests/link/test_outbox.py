@@ -109,6 +109,19 @@ def test_refused_five_times_is_a_dead_letter_and_blocks_nobody(
     assert (record.tries, record.reason) == (5, "0x97 quota exceeded")
 
 
+def test_dead_letters_stay_however_many_events_come_between_them(boxes: Boxes, events: Events) -> None:
+    outbox = boxes(retry_after=0.0)
+    for _ in range(2):
+        bad = outbox.put(events.begin())
+        (message,) = outbox.take(1)
+        assert json.loads(message.payload)["id"] == bad.id
+        while not outbox.fail(message.n, "0x97 quota exceeded"):
+            pass
+        outbox.put_all([Entry(events.begin()) for _ in range(1500)])
+        outbox.ack(m.n for m in outbox.take(1500))
+    assert outbox.depth().dead == 2
+
+
 def test_open_episodes_survive_a_restart_with_their_last_word(boxes: Boxes, events: Events) -> None:
     outbox = boxes()
     one, two, three = events.begin(), events.begin(), events.begin()
