@@ -16,7 +16,7 @@ TEST_PACKAGES := mosquitto mosquitto-clients ffmpeg libfaketime strace \
 # What PyAudio is compiled with: there is no wheel of it for Linux.
 MIC_PACKAGES := portaudio19-dev gcc libc6-dev python3-dev
 
-.PHONY: help run dashboard test lint bench test-demo test-dashboard faults test-systemd test-arm install uninstall clean
+.PHONY: help run dashboard test lint bench score test-demo test-dashboard faults test-systemd test-arm install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -44,6 +44,10 @@ bench: $(VENV)/test.stamp ## figures on this machine: backends, tracker, latency
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/smartbox bench --bundle lrssd-park
 	set -e; for part in benchmarks/bench_*.py; do $(BIN)/python "$$part"; done
+
+score: $(VENV)/test.stamp ## scored scenarios, quiet hours and real clips into docs/score.md (an hour; JOBS=2, HOURS=24)
+	$(BIN)/python -m benchmarks.score --real ../shared/data --quiet $(or $(HOURS),24) --jobs $(or $(JOBS),2)
+	$(BIN)/python -m benchmarks.score --jobs $(or $(JOBS),2) $(ARGS)
 
 test-demo: $(VENV)/test.stamp ## the demo as it runs, and random simulated parks against their truth (minutes)
 	$(BIN)/python -m pytest tests/e2e/test_demo.py -m slow -s $(ARGS)
