@@ -33,11 +33,14 @@ def write(folder: Path) -> int:
     missing: dict[str, list[str]] = {}
     failed = False
     for column, title in (("scripted", "On scripted detections"), ("pixels", "From pixels, by the shipped models")):
-        played = {s.name: kept(s, column) for s in scenarios()}
+        played = {s.name: kept(s, column, stale=True) for s in scenarios()}
+        old = sum(o is not None and kept(s, column) is None for s, o in zip(scenarios(), played.values(), strict=True))
         done = [o for o in played.values() if o is not None]
         missing[column] = [name for name, o in played.items() if o is None]
-        out[column] = _document(done)
+        out[column] = {**_document(done), "before_the_last_change": old}
         text += [f"\n## {title}\n", *_section(done, missing[column])]
+        if old:
+            text.append(f"\n{old} of them were played before the last change of rules or simulator.")
         failed |= column == "scripted" and any(row["f1"] < 1 for row in out[column]["rules"].values())
         failed |= any(o.problem for o in done)
     text += ["\n## Quiet\n", *quiet.section(out), "\n## Real pictures\n", *real.section(out)]

@@ -57,8 +57,12 @@ def models_of(scenario: Scenario, column: str) -> tuple[str, ...]:
     return tuple(f"{name} {_digest([ROOT / 'models' / name / 'manifest.yaml'])[:8]}" for name in names)
 
 
-def kept(scenario: Scenario, column: str) -> Outcome | None:
+def kept(scenario: Scenario, column: str, stale: bool = False) -> Outcome | None:
+    """What came out when it was last played; stale: even if rules or simulator have changed since."""
     path = _path(scenario, column)
+    if not path.exists() and stale:
+        older = path.parent.glob(path.name.rsplit("-", 1)[0] + "-*.json")
+        path = max(older, key=lambda p: p.stat().st_mtime, default=path)
     if not path.exists():
         return None
     told = json.loads(path.read_text(encoding="utf-8"))
@@ -97,7 +101,7 @@ def play(scenario: Scenario, column: str) -> Outcome:
 
 def _path(scenario: Scenario, column: str) -> Path:
     own = json.dumps([scenario.raw, column, models_of(scenario, column)], sort_keys=True, default=str)
-    return KEPT / f"{column}-{scenario.name}-{hashlib.sha256((own + code()).encode()).hexdigest()[:12]}.json"
+    return KEPT / f"{column}-{scenario.name}-{hashlib.sha256(own.encode()).hexdigest()[:12]}-{code()[:12]}.json"
 
 
 @lru_cache(maxsize=1)
