@@ -69,19 +69,25 @@ def _config(clip: Path) -> Config:
 
 def section(out: dict[str, Any]) -> list[str]:
     """The lines of the report."""
-    kept = [json.loads(path.read_text()) for path in sorted(KEPT.glob(f"real-*-{code()[:12]}.json"))]
+    paths = sorted(KEPT.glob("real-*.json"), key=lambda p: p.stat().st_mtime)
+    kept = list({one["clip"]: one for one in (json.loads(path.read_text()) for path in paths)}.values())
     if not kept:
         return ["Not run: it needs the recordings of `../shared/data` (`--real`)."]
     lines, false, missed, hours = [], 0, 0, 0.0
     for one in kept:
         alarms = [Alarm(a["rule"], "room", a["subject"], a["time_s"]) for a in one["alarms"]]
         file = TRUTH / f"{one['clip']}.jsonl"
-        visits = [replace(t, rule="intrusion", source="room") for t in read_truth(file)] if file.exists() else []
+        visits = (
+            [replace(t, rule="intrusion", source="room") for t in read_truth(file) if t.rule == "room-visit"]
+            if file.exists()
+            else []
+        )
         result = score(visits, alarms, lambda *_: INTRUSION_S, {"room": one["seconds"]})
         false, missed, hours = false + result.false, missed + result.missed, hours + one["seconds"] / 3600
         lines.append(f"- `{one['clip']}`, {one['seconds']:.0f} s: {result.true} of {len(visits)} visits told")
         lines += [f"  - {wrong}" for wrong in result.wrong]
     out["real"] = {"hours": round(hours, 4), "false": false, "missed": missed, "clips": kept}
-    head = f"All rules, default times, the whole picture: **{false} false alarms in {hours:.3f} camera-hours**, {missed} missed."
+    figures = f"**{false} false alarms in {hours:.3f} camera-hours**, {missed} missed"
+    head = f"Rules {', '.join(RULES)} with their default times on the whole picture: {figures}."
     rest = "The parking frames and the lying pictures of the shared data are stills and are not played here."
     return [head, *lines, rest]

@@ -51,8 +51,10 @@ class StagedFilm(Film):
                 picture = change(picture, time - played.start)
         if self.shot.rain:
             picture = rain(picture, index)
+        if trick and trick.trick == "blurred":  # out of focus: the sensor's noise stays sharp
+            picture = tamper(picture, trick.trick, index)
         image = self.stage.lens.take(picture, index)
-        if trick and trick.trick != "frozen":
+        if trick and trick.trick not in {"frozen", "blurred"}:
             image = tamper(image, trick.trick, index)
         self._last = time, image
         return image, seen

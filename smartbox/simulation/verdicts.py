@@ -16,6 +16,8 @@ from smartbox.simulation.truth import OVERLAP, Alarm, Span, Watch, alarms, at_le
 from smartbox.types import Box, Point
 
 EARLY = 0.5  # s; a foot is that much before the body
+ROLLING = 2.5  # s; a car that rolls into its slot covers it that long before it stands
+LAYING = 1.5  # s; who brings a thing stands there that long before it lies by itself
 LOITER_GAP = 10.0  # s outside that do not interrupt a stay
 CROWD_GAP = 2.0
 
@@ -35,12 +37,14 @@ def _lane(shot: Staged, watch: Watch, duration: float) -> list[Alarm]:
     if watch.object is None:
         return found
     there = _things(shot, lambda box: geometry.overlap(watch.polygon, box) >= OVERLAP, duration)
-    return found + [a for key, span in there for a in episodes(watch, key, [span], watch.object)]
+    lying = [a for key, span in there for a in episodes(watch, key, [span], watch.object or 0.0)]
+    return found + [replace(a, alarm_s=a.alarm_s - LAYING) for a in lying]
 
 
 def _left(shot: Staged, watch: Watch, duration: float) -> list[Alarm]:
     there = _things(shot, lambda box: geometry.contains(watch.polygon, geometry.bottom_center(box)), duration)
-    return [a for key, span in there for a in episodes(watch, key, [span], watch.dwell)]
+    lying = [a for key, span in there for a in episodes(watch, key, [span], watch.dwell)]
+    return [replace(a, alarm_s=a.alarm_s - LAYING) for a in lying]
 
 
 def _things(shot: Staged, there: Callable[[Box], bool], duration: float) -> list[tuple[str, Span]]:
@@ -123,6 +127,11 @@ def _absence(shot: Staged, watch: Watch, duration: float) -> list[Alarm]:
     return [replace(a, alarm_s=a.alarm_s - EARLY) for a in alarms(shot, [watch], duration)]
 
 
+def _parking(shot: Staged, watch: Watch, duration: float) -> list[Alarm]:
+    """Who looks at the slot sees it taken while the car still rolls."""
+    return [replace(a, alarm_s=max(a.start_s, a.alarm_s - ROLLING)) for a in alarms(shot, [watch], duration)]
+
+
 JUDGES: Mapping[str, Callable[[Staged, Watch, float], list[Alarm]]] = {
     "fire_lane": _lane,
     "illegal_parking": _illegal,
@@ -133,5 +142,6 @@ JUDGES: Mapping[str, Callable[[Staged, Watch, float], list[Alarm]]] = {
     "tamper": _tampered,
     "intrusion": _intrusion,
     "absence": _absence,
+    "parking": _parking,
 }
 """Those that `truth.alarms` does not know, or of which it knows a part."""
