@@ -94,7 +94,7 @@ class SoundSet(DataSet):
         vary = self.vary
         heard = resampled(window.astype(np.float32), rng.uniform(*vary.voice))
         if noises and rng.random() < vary.noise:
-            noise = stretch(noises[rng.integers(len(noises))], rng).astype(np.float32)
+            noise = stretch(noises[int(rng.integers(len(noises)))], rng).astype(np.float32)
             snr = rng.uniform(*vary.snr)
             heard = add_power(heard, noise + (loudness(heard) - loudness(noise) - snr))
         heard = heard + rng.uniform(*vary.gain) + curve(rng, heard.shape[1], vary.colour)
@@ -168,7 +168,8 @@ def curve(rng: np.random.Generator, bands: int, deviation: float) -> Floats:
 def faster(samples: Floats, factor: float) -> Floats:
     """Speed and pitch together."""
     at = np.arange(0, len(samples) - 1, factor)
-    return np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
+    played: Floats = np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
+    return played
 
 
 def in_a_room(samples: Floats, rng: np.random.Generator) -> Floats:
