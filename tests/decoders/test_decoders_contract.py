@@ -19,6 +19,7 @@ LABELS = ("car", "person", "bus")
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {  # what each reads, for a 64 x 32 input and three labels
     "boxes": {"boxes": (5, 4), "scores": (5, 3)},
     "lrssd": {"scores": (32 + 8 + 2 + 1, 3), "boxes": (32 + 8 + 2 + 1, 4)},
+    "nanodet": {"output": (32 + 8 + 2 + 1, 3 + 4 * 8)},
     "scores": {"scores": (3,)},
     "yolo": {"output": (32 + 8 + 2, 8)},
 }
