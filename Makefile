@@ -32,7 +32,8 @@ dashboard: $(VENV)/run.stamp ## the demo with its dashboard in your browser; BOX
 
 test: $(VENV)/test.stamp $(VENV)/mic.stamp ## the test suite, without the long ones below; ARGS=… goes to pytest
 	scripts/debian-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pytest -m 'not faults and not systemd and not arm and not slow' $(ARGS)
+	$(BIN)/python -m pytest -m 'not faults and not systemd and not arm and not slow and not machine' $(ARGS)
+	$(BIN)/python -m pytest -m machine tests/faults/test_machine.py
 
 lint: $(VENV)/test.stamp ## ruff, its format check, mypy
 	$(BIN)/ruff check .

@@ -261,7 +261,7 @@ CHANGES = {
     ("waiting", "gone"),
 }
 
-TestOutbox = OutboxMachine.TestCase
+TestOutbox = pytest.mark.machine(OutboxMachine.TestCase)
 TestOutbox.settings = settings(max_examples=12, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 
 
