@@ -191,7 +191,7 @@ def test_a_file_that_is_no_model_is_a_backend_error(name: str, tmp_path: Path, c
     """Sealed with right sums, so that only the engine can notice."""
     if name == "mnn" and cut:
         pytest.skip(
-            "MNN reads on behind a file that is cut off and harms the process; the bundle's sums refuse it before"
+            "MNN reads on behind the end of a cut file; the bundle's sums refuse it before that"
         )
     whole = tiny.FILES[name][1]()
     part = (b"not a model: " + whole)[:1500] if cut == 0 else whole[: int(cut if cut > 1 else cut * len(whole))]
