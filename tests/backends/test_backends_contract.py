@@ -190,9 +190,7 @@ def test_an_absent_device_is_a_backend_error(name: str, bundle: Bundle) -> None:
 def test_a_file_that_is_no_model_is_a_backend_error(name: str, tmp_path: Path, cut: float) -> None:
     """Sealed with right sums, so that only the engine can notice."""
     if name == "mnn" and cut:
-        pytest.skip(
-            "MNN reads on behind the end of a cut file; the bundle's sums refuse it before that"
-        )
+        pytest.skip("MNN reads on behind the end of a cut file; the bundle's sums refuse it before that")
     whole = tiny.FILES[name][1]()
     part = (b"not a model: " + whole)[:1500] if cut == 0 else whole[: int(cut if cut > 1 else cut * len(whole))]
     broken = tiny.write(tmp_path / "tiny", name, files={name: part})
