@@ -115,7 +115,7 @@ def test_a_camera_fills_its_tape(tmp_path: Path) -> None:
     tape, clock = Tape(10.0), SystemClock()
     with serving(HttpCamera(body, "video/mp2t", seconds=1.0)) as camera:
         reader = Plugin(url=camera.url(), fps=25, timeout=2).read("cam", clock, threading.Event(), tape)
-        with pytest.raises(SourceError, match="no answer|no picture"):  # it sends no more, and holds the line
+        with pytest.raises(SourceError, match=r"no answer|no picture"):  # it sends no more, and holds the line
             for _ in reader:
                 pass
     cut = tape.cut(-100.0, clock.monotonic())
