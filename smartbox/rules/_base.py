@@ -193,6 +193,10 @@ class RuleSettings(Settings, ABC):
         large = [s for s in scene.static if longer_side(s.xyxy) >= self.min_size]
         return [static_match(s, zone) for s in large if (zone := self._zone_of(s, zones))]
 
+    def _located(self, tracks: Iterable[Track], zones: Sequence[Zone]) -> list[Match]:
+        """Those of `tracks` that are in a zone."""
+        return [track_match(t, zone) for t in tracks if (zone := self._zone_of(t, zones))]
+
     def _zone_of(self, thing: Track | Static, zones: Sequence[Zone]) -> Zone | None:
         """The first zone that it is in."""
         return next((zone for zone in zones if self._inside(thing.xyxy, zone)), None)

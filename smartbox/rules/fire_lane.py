@@ -7,7 +7,7 @@ from pydantic import Field
 
 from smartbox.dwell import DwellSpec
 from smartbox.geometry import Zone
-from smartbox.rules._base import Anchor, RuleSettings, expand, stands, track_match
+from smartbox.rules._base import Anchor, RuleSettings, expand, stands
 from smartbox.settings import Duration
 from smartbox.types import Match, Scene, Severity
 
@@ -36,7 +36,7 @@ class Plugin(RuleSettings):
         """Vehicles that stand in the lane, one that is reported already may move in it; and what was put down there."""
         vehicles = self._eligible(scene, expand(["vehicle"]) - expand(self.ignore), active)
         stay = [t for t in vehicles if stands(t, scene.time) or f"track:{t.id}" in active]
-        found = [track_match(t, zone) for t in stay if (zone := self._zone_of(t, zones))]
+        found = self._located(stay, zones)
         return found if self.object is None else [*found, *self._lying(scene, zones)]
 
     def dwell_spec(self, subject: str) -> DwellSpec:

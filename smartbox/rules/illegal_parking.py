@@ -6,7 +6,7 @@ from pydantic import Field
 
 from smartbox.dwell import DwellSpec
 from smartbox.geometry import Zone
-from smartbox.rules._base import Anchor, RuleSettings, expand, stands, track_match
+from smartbox.rules._base import Anchor, RuleSettings, expand, stands
 from smartbox.settings import Duration
 from smartbox.types import Match, Scene
 
@@ -30,7 +30,7 @@ class Plugin(RuleSettings):
         """Vehicles that stand; one that is reported already may shuffle."""
         vehicles = self._eligible(scene, expand(self.labels) - expand(self.ignore), active)
         stay = [t for t in vehicles if stands(t, scene.time) or f"track:{t.id}" in active]
-        return [track_match(t, zone) for t in stay if (zone := self._zone_of(t, zones))]
+        return self._located(stay, zones)
 
     def dwell_spec(self, subject: str) -> DwellSpec:
         return self._spec(self.confirm + self.grace, self.clear)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from smartbox.dwell import DwellSpec
 from smartbox.geometry import Zone
-from smartbox.rules._base import RuleSettings, track_match
+from smartbox.rules._base import RuleSettings
 from smartbox.settings import Duration
 from smartbox.types import Match, Scene, Severity
 
@@ -23,8 +23,7 @@ class Plugin(RuleSettings):
     severity: Severity = "high"
 
     def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
-        tracks = self._eligible(scene, self.labels, active)
-        return [track_match(t, zone) for t in tracks if (zone := self._zone_of(t, zones))]
+        return self._located(self._eligible(scene, self.labels, active), zones)
 
     def dwell_spec(self, subject: str) -> DwellSpec:
         return self._spec(self.dwell, self.clear)

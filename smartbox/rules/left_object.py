@@ -7,7 +7,7 @@ from pydantic import Field
 
 from smartbox.dwell import DwellSpec
 from smartbox.geometry import Zone
-from smartbox.rules._base import RuleSettings, longer_side, stands, track_match
+from smartbox.rules._base import RuleSettings, longer_side, stands
 from smartbox.settings import Duration
 from smartbox.types import Match, Scene
 
@@ -32,7 +32,7 @@ class Plugin(RuleSettings):
 
     def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
         known = [t for t in self._eligible(scene, self.labels, active) if stands(t, scene.time)]
-        found = [track_match(t, zone) for t in known if (zone := self._zone_of(t, zones))]
+        found = self._located(known, zones)
         return [m for m in (*self._lying(scene, zones), *found) if m.xyxy and longer_side(m.xyxy) <= self.max_size]
 
     def blind(self, scene: Scene) -> bool:
