@@ -204,7 +204,9 @@ def problems(error: ValidationError, source: str = "", prefix: str = "") -> list
 def model_file(directory: Path, path: str, precision: Precision | None = None) -> ModelFile:
     """The manifest's entry for weights already written at `directory / path`."""
     whole = directory / path
-    return ModelFile(path=path, sha256=_sha256(whole), bytes=whole.stat().st_size, precision=precision or Precision())
+    return ModelFile(
+        path=path, sha256=file_sha256(whole), bytes=whole.stat().st_size, precision=precision or Precision()
+    )
 
 
 def write_golden(
@@ -220,7 +222,7 @@ def write_golden(
     }
     np.savez_compressed(directory / path, **arrays)
     whole = directory / path
-    return Golden(path=path, sha256=_sha256(whole), bytes=whole.stat().st_size, tolerance=dict(tolerance))
+    return Golden(path=path, sha256=file_sha256(whole), bytes=whole.stat().st_size, tolerance=dict(tolerance))
 
 
 def write(directory: Path, manifest: Manifest) -> Bundle:
@@ -250,6 +252,7 @@ def _replace(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """In hexadecimal, without reading the file into memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

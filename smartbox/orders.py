@@ -9,7 +9,7 @@ from typing import Any
 from smartbox import configured, decoders, reset
 from smartbox.build import library
 from smartbox.clock import Clock
-from smartbox.cloud.command import Command, CommandError
+from smartbox.cloud.command import Command, CommandError, short
 from smartbox.cloud.commands import Handler, Restart
 from smartbox.cloud.desired import Desired
 from smartbox.cloud.fetch import fetch
@@ -132,18 +132,18 @@ class Orders:
         args = _args(command, "rule", "for", "source")
         rule = args.get("rule")
         if not isinstance(rule, str) or rule not in self.config.rules:
-            raise CommandError(f"args.rule: {_short(rule)} is none; known are {', '.join(self.config.rules) or 'none'}")
+            raise CommandError(f"args.rule: {short(rule)} is none; known are {', '.join(self.config.rules) or 'none'}")
         try:
             seconds = parse_duration(args.get("for"))
         except ValueError as error:
-            raise CommandError(f"args.for: {_short(args.get('for'))}: {error}") from error
+            raise CommandError(f"args.for: {short(args.get('for'))}: {error}") from error
         if not 0 <= seconds <= _LONGEST_SILENCE:
             raise CommandError("args.for: must be 0s to 7d")
         wanted = [self._source(args)] if "source" in args else list(self.pipelines)
         until = self.clock.monotonic() + seconds
         silenced = self.errands.ask(lambda: [s for s in wanted if self.pipelines[s].silence(rule, until)], "silence")
         if not silenced:
-            raise CommandError(f"args.source: rule {rule!r} does not watch {_short(args.get('source'))}")
+            raise CommandError(f"args.source: rule {rule!r} does not watch {short(args.get('source'))}")
         return {"rule": rule, "sources": silenced, "until": timestamp(self.clock.utc() + seconds)}
 
     def acknowledge(self, command: Command) -> Mapping[str, Any]:
@@ -151,7 +151,7 @@ class Orders:
         args = _args(command, "episode", "by")
         episode, by = args.get("episode"), args.get("by")
         if not isinstance(by, str) or not 0 < len(by) <= 64 or not by.isprintable():
-            raise CommandError(f"args.by: {_short(by)} must be a name of at most 64 characters")
+            raise CommandError(f"args.by: {short(by)} must be a name of at most 64 characters")
 
         def told() -> list[Event]:
             now, utc = self.clock.monotonic(), self.clock.utc()
@@ -160,7 +160,7 @@ class Orders:
 
         events = self.errands.ask(told, "acknowledge")
         if not events:
-            raise CommandError(f"args.episode: {_short(episode)} is not open here")
+            raise CommandError(f"args.episode: {short(episode)} is not open here")
         return {"event": events[0].id, "seq": events[0].seq}
 
     def resync(self, command: Command) -> Mapping[str, Any]:
@@ -253,7 +253,7 @@ class Orders:
         known = list(self.config.sources)
         source = args.get("source", known[0] if len(known) == 1 else None)
         if source not in known:
-            raise CommandError(f"args.source: {_short(source)} is none; known are {', '.join(known) or 'none'}")
+            raise CommandError(f"args.source: {short(source)} is none; known are {', '.join(known) or 'none'}")
         return str(source)
 
     def _picture(self, source: str, event_id: str, why: str) -> tuple[Evidence, bytes]:
@@ -281,10 +281,5 @@ def _args(command: Command, *known: str) -> Mapping[str, Any]:
     for name in command.args:
         if name not in known:
             right = f"known are {', '.join(known)}" if known else "this command takes none"
-            raise CommandError(f"args: {_short(name)} is unknown; {right}")
+            raise CommandError(f"args: {short(name)} is unknown; {right}")
     return command.args
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -31,7 +31,7 @@ class Plugin(BackendSettings):
         except ImportError as error:
             raise BackendError(f"onnxruntime cannot be imported: {error}; pip install onnxruntime") from error
         self._require(onnxruntime.get_available_providers(), "this onnxruntime was built with")
-        foreign = _exceptions(state)
+        foreign = foreign_errors(state)
         try:
             engine = onnxruntime.InferenceSession(
                 data,
@@ -68,7 +68,7 @@ def shapes(data: bytes) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
         raise BackendError(f"onnxruntime cannot be imported: {error}; pip install onnxruntime") from error
     try:
         engine = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    except _exceptions(state) as error:
+    except foreign_errors(state) as error:
         raise BackendError(f"onnxruntime: {error}") from error
     ins, outs = engine.get_inputs(), engine.get_outputs()
     return {i.name: list(i.shape) for i in ins}, {o.name: list(o.shape) for o in outs}
@@ -95,7 +95,7 @@ class _Session(Session):
         self._engine = None
 
 
-def _exceptions(state: Any) -> tuple[type[Exception], ...]:
+def foreign_errors(state: Any) -> tuple[type[Exception], ...]:
     """onnxruntime's errors have no common root but Exception itself."""
     own = [c for c in vars(state).values() if isinstance(c, type) and issubclass(c, Exception)]
     return (*own, RuntimeError, ValueError)

@@ -62,7 +62,7 @@ def parse(name: str, payload: bytes, retained: bool, utc: float) -> Command:
     if not isinstance(document, dict):
         raise RefusedError("refused", "", "malformed: must be an object {id, expires_at, args}")
     if not command_id:
-        raise RefusedError("refused", "", f"malformed: id {_short(written)} must be 1 to 64 of A-Z a-z 0-9 . _ : -")
+        raise RefusedError("refused", "", f"malformed: id {short(written)} must be 1 to 64 of A-Z a-z 0-9 . _ : -")
     if retained:
         raise RefusedError(
             "refused", command_id, "retained: a command must not be, it would come again at every connect"
@@ -71,11 +71,11 @@ def parse(name: str, payload: bytes, retained: bool, utc: float) -> Command:
         raise RefusedError("refused", command_id, f"unknown: known are {', '.join(NAMES)}")
     if unknown := sorted(document.keys() - _KEYS):
         raise RefusedError(
-            "refused", command_id, f"malformed: unknown key {_short(unknown[0])}, only id, expires_at, args"
+            "refused", command_id, f"malformed: unknown key {short(unknown[0])}, only id, expires_at, args"
         )
     args = document.get("args")
     if not isinstance(args, dict | None):
-        raise RefusedError("refused", command_id, f"malformed: args {_short(args)} must be an object")
+        raise RefusedError("refused", command_id, f"malformed: args {short(args)} must be an object")
     return Command(name, command_id, _expiry(document.get("expires_at"), command_id, utc), args or {})
 
 
@@ -87,7 +87,7 @@ def _expiry(written: Any, command_id: str, utc: float) -> float:
         expires = None
     if expires is None:
         right = "write it as 2026-11-24T10:00:00Z"
-        raise RefusedError("refused", command_id, f"malformed: expires_at {_short(written)} is no time; {right}")
+        raise RefusedError("refused", command_id, f"malformed: expires_at {short(written)} is no time; {right}")
     if utc < _REAL_TIME:
         raise RefusedError("refused", command_id, "the box does not know the time, so not whether this has expired")
     if expires <= utc:
@@ -111,7 +111,7 @@ def _no_number(text: str) -> Any:
     raise ValueError(f"{text} is no JSON")
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """A value that may be anything, for a message."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,6 +1,5 @@
 """A file from the cloud: HTTPS GET from hosts on a list, with its hash, going on where the line broke."""
 
-import hashlib
 import http.client
 import ssl
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from smartbox.bundle import file_sha256
 from smartbox.cloud.command import CommandError
 from smartbox.cloud.https import AnswerError, Line, check_url, connection
 
@@ -22,9 +22,7 @@ def fetch(url: str, sha256: str, target: Path, hosts: Sequence[str], line: Line)
     try:
         target.unlink(missing_ok=True)
         line.insist(url, lambda: _get(url, target, context))
-        with target.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
+        if (found := file_sha256(target)) != sha256:
             raise CommandError(f"what came has the sha256 {found}, not {sha256}")
     except OSError as error:
         target.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Files to the cloud: HTTPS PUT to presigned URLs, whole or in parts, to hosts on a list and to no others."""
 
-import hashlib
 import re
 import ssl
 import threading
@@ -13,6 +12,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError
 
+from smartbox.bundle import file_sha256
 from smartbox.clock import Clock
 from smartbox.cloud.command import CommandError
 from smartbox.cloud.https import AnswerError, Line, check_url, connection
@@ -80,7 +80,7 @@ class Uploader:
         pieces, size = plan(request, path)
         for piece in pieces:
             check_url(piece.url, self.hosts, "cloud.upload_hosts")
-        sha256 = _sha256(path)
+        sha256 = file_sha256(path)
         about: dict[str, Any] = {"name": request.name, "bytes": size, "sha256": sha256}
         if request.sha256 not in (None, sha256):
             raise CommandError(f"{request.name}: its sha256 is {sha256}, not {request.sha256}", about)
@@ -157,8 +157,3 @@ def _bytes(path: Path, start: int, end: int) -> Iterator[bytes]:
         while left > 0 and (chunk := file.read(min(_CHUNK, left))):
             left -= len(chunk)
             yield chunk
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from smartbox import bundle
+from smartbox.backends.onnxruntime import foreign_errors
 from smartbox.bundle import Bundle
 from smartbox.decoders._base import grid
 from smartbox.errors import ConfigError
@@ -122,15 +123,8 @@ def _open(model: Path) -> Any:
         raise ConfigError(f"{model}: {'is a directory' if model.is_dir() else 'no such file'}; give an ONNX file")
     try:
         return onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    except _refusals() as error:
+    except foreign_errors(onnxruntime.capi.onnxruntime_pybind11_state) as error:
         raise ConfigError(f"{model}: onnxruntime cannot open it: {str(error).splitlines()[0]}") from error
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """onnxruntime's own exceptions: one class per status code, without a common base."""
-    state = onnxruntime.capi.onnxruntime_pybind11_state
-    own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
-    return (*own, RuntimeError, ValueError)
 
 
 def _input(
