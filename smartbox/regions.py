@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smartbox.geometry import iou_matrix
+from smartbox.motion import MotionSettings
 from smartbox.types import Box, Detections, Floats, Motion, Track
 
 ZOOM = 3.0
 """How much larger than in the whole picture a crop shows things, at most; never larger than they are."""
 SMALL = 64.0
 """What is higher (model pixels in the whole picture) is seen well enough without a crop."""
-MOVES = 0.25
-"""Share of changed pixels per second from which a cell of the motion grid counts, as for the motion gate."""
+MOVES = MotionSettings().cell
+"""Share of changed pixels per second from which a cell of the motion grid counts: what opens the motion gate."""
 EDGE = 0.02
 """A box this near to a crop's own border (share of its side) is cut there: the neighbour or the whole shows more."""
 SAME = 0.5

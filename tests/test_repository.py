@@ -25,6 +25,7 @@ LAYER_2 = {
     *(
         "tracker",
         "motion",
+        "regions",
         "outbox",
         "evidence",
         "clips",
