@@ -25,7 +25,7 @@ from smartbox.lab.curve import draw
 from smartbox.lab.recipe import Stage
 from smartbox.lab.recipe_classify import ClassifyRecipe, Input
 from smartbox.lab.sets import DataSet, Examples, Part
-from smartbox.lab.train_detect import Average, rate
+from smartbox.lab.training import Average, optimizer, rate, resumed, save
 
 NOTE_EVERY = 20
 SAVE_EVERY = 200
@@ -91,10 +91,7 @@ class Trainer:
         self.net = build(recipe).to(self.device, memory_format=torch.channels_last)
         if recipe.start:
             self._begin_with(recipe.start)
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        plain = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=1e-3)
+        self.optimizer = optimizer(self.net.parameters(), recipe.weight_decay)
         self.average = Average(self.net, recipe.ema)
         self.step, self.seconds = 0, 0.0
 
@@ -105,7 +102,6 @@ class Trainer:
         self.net.load_state_dict(own | fitting)
 
     def save(self, path: Path) -> None:
-        part = path.with_suffix(".part")
         state = {
             "ema": self.average.net.state_dict(),
             "net": self.net.state_dict(),
@@ -113,8 +109,7 @@ class Trainer:
             "at": [self.step, self.average.updates],
             "seconds": self.seconds,
         }
-        torch.save(state, part)
-        part.replace(path)
+        save(state, path)
 
     def resume(self, path: Path) -> None:
         state = torch.load(path, weights_only=True, map_location="cpu")
@@ -180,13 +175,8 @@ def train(recipe: ClassifyRecipe, out: Path, threads: int = 0) -> Path:
 
     threads: of the CPU; 0 leaves it to torch.
     """
-    if threads:
-        torch.set_num_threads(threads)
-    out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / "checkpoint.pt"
     trainer = Trainer(recipe)
-    if checkpoint.exists():
-        trainer.resume(checkpoint)
+    checkpoint = resumed(trainer, out, threads)
     batches = Batches(recipe, gather(recipe, "train"))
     held_out = plain(recipe, gather(recipe, "val"))
     table = out / "curve.csv"

@@ -3,9 +3,7 @@
 bfloat16 autocast and channels_last: on a CPU with AVX512-BF16 that is three times as fast as float32.
 """
 
-import copy
 import csv
-import math
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from smartbox.lab.nets.lrssd import STRIDES, Lrssd, flatten
 from smartbox.lab.pseudo import ambiguous, join
 from smartbox.lab.recipe import DataSet, Recipe, Stage
 from smartbox.lab.slim import slim, spec_of
+from smartbox.lab.training import Average, optimizer, rate, resumed, save
 
 SAVE_EVERY = 100
 FEATURES, COCO = 128, 80  # of YOLOX-nano's last layers, and the classes it knows
@@ -101,23 +100,6 @@ def prepare(recipe: Recipe, data: DataSet) -> list[Picture]:
     return found
 
 
-class Average:
-    """Exponential mean of the weights; young averages follow faster."""
-
-    def __init__(self, net: Any, decay: float) -> None:
-        self.net, self.decay, self.updates = copy.deepcopy(net).eval(), decay, 0
-
-    @torch.no_grad()
-    def update(self, net: Any) -> None:
-        self.updates += 1
-        decay = self.decay * (1 - math.exp(-self.updates / 400))
-        for mean, now in zip(self.net.state_dict().values(), net.state_dict().values(), strict=True):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(now, 1 - decay)
-            else:
-                mean.copy_(now)
-
-
 def begin(path: Path, like: Lrssd) -> Lrssd:
     """The net of a checkpoint, cut down to the widths of `like` where it is wider."""
     state = torch.load(path, weights_only=True)["ema"]
@@ -137,15 +119,11 @@ class Trainer:
         self.net = net.to(memory_format=torch.channels_last)
         self.imitation = Imitation(recipe.net.features, FEATURES, 1 + COCO) if recipe.distil else nn.Identity()
         parameters = [*self.net.parameters(), *self.imitation.parameters()]
-        decayed = [p for p in parameters if p.ndim > 1]
-        plain = [p for p in parameters if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=1e-3)
+        self.optimizer = optimizer(parameters, recipe.weight_decay)
         self.average = Average(self.net, recipe.ema)
         self.stage, self.step, self.seconds = 0, 0, 0.0
 
     def save(self, path: Path) -> None:
-        part = path.with_suffix(".part")
         state = {
             "ema": self.average.net.state_dict(),
             "net": self.net.state_dict(),
@@ -154,8 +132,7 @@ class Trainer:
             "at": [self.stage, self.step, self.average.updates],
             "seconds": self.seconds,
         }
-        torch.save(state, part)
-        part.replace(path)
+        save(state, path)
 
     def resume(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)
@@ -186,25 +163,13 @@ class Trainer:
         return loss.parts | ({"imitation": copied.item()} if lesson else {})
 
 
-def rate(stage: Stage, step: int, seconds: float) -> tuple[float, float]:
-    """(progress 0–1, learning rate) of a stage: linear warm-up, then a cosine."""
-    done = max(step / stage.steps, seconds / 60 / stage.minutes)
-    cosine = stage.lr_end + (stage.lr - stage.lr_end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
-    return done, cosine * min(1.0, (step + 1) / max(1, stage.warmup))
-
-
 def train(recipe: Recipe, out: Path, threads: int = 0) -> Path:
     """Run or go on with `recipe`; leaves checkpoint.pt and curve.csv in `out`. Returns the checkpoint.
 
     threads: of the CPU; 0 leaves it to torch.
     """
-    if threads:
-        torch.set_num_threads(threads)
-    out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / "checkpoint.pt"
     trainer = Trainer(recipe)
-    if checkpoint.exists():
-        trainer.resume(checkpoint)
+    checkpoint = resumed(trainer, out, threads)
     pictures, weights = gather(recipe)
     with (out / "curve.csv").open("a", newline="", buffering=1) as file:
         curve = csv.writer(file)
