@@ -18,6 +18,7 @@ from smartbox.ids import Uuid7
 from smartbox.model import Model
 from smartbox.pipeline import Answer, Pipeline, Plan, StepResult
 from smartbox.recording import Recorded, recorded
+from smartbox.sources._base import SourceSettings
 from smartbox.types import Event, Sample
 
 START_UTC = 1_767_268_800.0  # 2026-01-01T12:00:00Z; the same for every replay unless told otherwise
@@ -35,8 +36,7 @@ class Replayed:
 
 def input_settings(config_source: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Settings of a `file` source that plays `path` in place of a configured one."""
-    common = ("fps", "model", "sound_model", "min_interval", "gate")
-    kept = {key: config_source[key] for key in common if key in config_source}
+    kept = {key: config_source[key] for key in SourceSettings.model_fields if key in config_source and key != "enabled"}
     return {"type": "file", "path": str(path), **kept}
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from smartbox.__main__ import main
+from smartbox.replay import input_settings
+from smartbox.sources._base import SourceSettings
 
 TRUTH = Path(__file__).with_name("truth")
 CONFIG = """
@@ -134,3 +136,10 @@ def test_a_recording_beside_a_simulator_ends_with_the_recording(
     file.write_text(written)
     assert main(["replay", "-c", str(file), "--input", f"room={detections}"]) == 0
     assert [line["data"]["phase"] for line in lines_of(capsys)] == ["begin", "end"]
+
+
+def test_a_recording_is_looked_at_as_its_source_would_be() -> None:
+    written = SourceSettings.model_validate({"crops": 3, "fps": 2, "enabled": False}).model_dump()
+    settings = input_settings({**written, "url": "rtsp://camera"}, Path("gate.mp4"))
+    assert (settings["type"], settings["path"], settings["crops"], settings["fps"]) == ("file", "gate.mp4", 3, 2)
+    assert not {"enabled", "url"} & settings.keys()  # who names a recording wants it played
