@@ -95,6 +95,11 @@ class Box:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def close(self) -> None:
+        """Whatever the test came to, nothing is left running."""
+        if self.running:
+            self.kill()
+
 
 @pytest.fixture
 def start(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Callable[..., Box]]:
@@ -113,8 +118,7 @@ def start(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Callable[..., Box]]:
 
     yield make
     for box in boxes:
-        if box.running:
-            box.kill()
+        box.close()
 
 
 def documents(consumer: Consumer, part: str) -> list[dict[str, Any]]:

@@ -85,10 +85,14 @@ def test_the_running_demo_tells_everything_within_three_minutes(tmp_path: Path) 
     config = demo(tmp_path, seed=random.SystemRandom().randrange(1_000_000))
     print(config.read_text())
     due = simulate(tmp_path, config)
-    box = Box(config, tmp_path / "box.log").start()
-    box.wait_log("connected to 127.0.0.1:18830")
-    consumer = Consumer(18830, "stranger", "smartbox/v1/demo/box-1/#")
+    with contextlib.closing(Box(config, tmp_path / "box.log").start()) as box:
+        box.wait_log("connected to 127.0.0.1:18830")
+        with contextlib.closing(Consumer(18830, "stranger", "smartbox/v1/demo/box-1/#")) as consumer:
+            everything_came(consumer, due, tmp_path / "state" / "evidence")
+        assert box.stop() == 0
 
+
+def everything_came(consumer: Consumer, due: list[dict[str, object]], pictures: Path) -> None:
     def reported() -> list[dict[str, object]]:
         return [d for d in documents(consumer, "event/") if d["data"]["rule"]["id"] != "system"]
 
@@ -101,9 +105,7 @@ def test_the_running_demo_tells_everything_within_three_minutes(tmp_path: Path) 
     for begin in begins:
         assert begin["evidence"]
         for evidence in begin["evidence"]:
-            picture = (tmp_path / "state" / "evidence" / evidence["name"]).read_bytes()
+            picture = (pictures / evidence["name"]).read_bytes()
             assert hashlib.sha256(picture).hexdigest() == evidence["sha256"]
         assert consumer.on(f"picture/{begin['episode']}")
         assert begin["model"]["name"] == "lrssd-park"
-    consumer.close()
-    assert box.stop() == 0

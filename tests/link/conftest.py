@@ -9,7 +9,9 @@ import pytest
 from smartbox.clock import ManualClock
 from smartbox.ids import Uuid7
 from smartbox.outbox import Limits, Outbox
+from tests.link.box import Cloud
 from tests.link.events import Events
+from tests.link.signing import Signer
 from tests.mosquitto import Consumer, Mosquitto
 
 
@@ -47,6 +49,20 @@ def boxes(tmp_path: Path, clock: ManualClock) -> Iterator[Boxes]:
     boxes = Boxes(tmp_path / "state", clock)
     yield boxes
     boxes.close()
+
+
+@pytest.fixture
+def cloud(mosquitto: Mosquitto) -> Iterator[Cloud]:
+    """Who sends commands and hears what the boxes say."""
+    cloud = Cloud(mosquitto.port)
+    yield cloud
+    cloud.close()
+
+
+@pytest.fixture
+def signer() -> Signer:
+    """Whose key the boxes trust."""
+    return Signer()
 
 
 @pytest.fixture

@@ -32,13 +32,6 @@ def boxes(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Boxes]:
         box.stop()
 
 
-@pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[Cloud]:
-    cloud = Cloud(mosquitto.port)
-    yield cloud
-    cloud.close()
-
-
 def test_a_command_is_accepted_done_and_not_done_twice(boxes: Boxes, cloud: Cloud) -> None:
     boxes().connected()
     cloud.command("resync", "c-1")

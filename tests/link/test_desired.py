@@ -21,11 +21,6 @@ GATE = {"gate": {"type": "simulator", "scene": "gate", "fps": 5}}
 
 
 @pytest.fixture
-def signer() -> Signer:
-    return Signer()
-
-
-@pytest.fixture
 def keys(signer: Signer) -> list[PublicKey]:
     return [PublicKey.parse(signer.public, "ed25519")]
 
@@ -184,13 +179,6 @@ def boxes(tmp_path: Path, mosquitto: Mosquitto, signer: Signer) -> Iterator[Boxe
     yield make
     for box in made:
         box.stop()
-
-
-@pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[Cloud]:
-    cloud = Cloud(mosquitto.port)
-    yield cloud
-    cloud.close()
 
 
 def reported(cloud: Cloud, version: int, status: str) -> dict[str, Any]:

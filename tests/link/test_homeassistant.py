@@ -116,13 +116,6 @@ def everything(mosquitto: Mosquitto) -> Iterator[Consumer]:
     consumer.close()
 
 
-@pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[Cloud]:
-    cloud = Cloud(mosquitto.port)
-    yield cloud
-    cloud.close()
-
-
 def box(tmp_path: Path, mosquitto: Mosquitto, enabled: str) -> Box:
     return Box(tmp_path / "box", mosquitto.url, MORE.replace("ENABLED", enabled)).start()
 

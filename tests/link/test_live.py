@@ -17,18 +17,6 @@ STAYS = {"type": "intrusion", "zones": ["all"], "dwell": "0s", "labels": ["perso
 
 
 @pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[Cloud]:
-    cloud = Cloud(mosquitto.port)
-    yield cloud
-    cloud.close()
-
-
-@pytest.fixture
-def signer() -> Signer:
-    return Signer()
-
-
-@pytest.fixture
 def box(tmp_path: Path, mosquitto: Mosquitto, signer: Signer) -> Iterator[Box]:
     """A camera on which somebody always stands, and two rules that see it."""
     model = scripted_bundle(tmp_path / "eyes", seen("person"))

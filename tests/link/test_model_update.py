@@ -17,13 +17,6 @@ from tests.mosquitto import Mosquitto, wait_for
 
 
 @pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[Cloud]:
-    cloud = Cloud(mosquitto.port)
-    yield cloud
-    cloud.close()
-
-
-@pytest.fixture
 def storage(tmp_path: Path) -> Iterator[Storage]:
     """The first answer to each path breaks off after a thousand bytes."""
     authority = Authority(tmp_path / "authority")

@@ -13,25 +13,12 @@ from tests.mosquitto import Mosquitto, free_port, wait_for
 
 
 @pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[Cloud]:
-    cloud = Cloud(mosquitto.port)
-    yield cloud
-    cloud.close()
-
-
-@pytest.fixture
-def signer() -> Signer:
-    return Signer()
-
-
-@pytest.fixture
 def process(tmp_path: Path, mosquitto: Mosquitto, signer: Signer) -> Iterator[Process]:
     more = f"cloud: {{keys: ['{signer.public}'], confirm_after: 0s, revert_after: 5s}}\n"
     config = Box(tmp_path / "box", mosquitto.url, more).config
     process = Process(config, tmp_path / "box.log").start()
     yield process
-    if process.running:
-        process.kill()
+    process.close()
 
 
 def pid(process: Process) -> int:
