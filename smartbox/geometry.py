@@ -118,6 +118,22 @@ def iou_matrix(a: Floats, b: Floats) -> Floats:
     return np.where(union > 0, inter / np.maximum(union, 1e-12), 0.0).astype(np.float32)
 
 
+def suppress(rivals: NDArray[np.bool_], most: int | None = None) -> NDArray[np.int64]:
+    """Greedy: of n things in falling order of worth, those that rival none kept before them, at most `most`.
+
+    rivals: n x n, whether two of them cannot both stand.
+    """
+    alive = np.ones(len(rivals), bool)
+    kept: list[int] = []
+    for i in range(len(rivals)):
+        if alive[i]:
+            kept.append(i)
+            if len(kept) == most:
+                break
+            alive &= ~rivals[i]
+    return np.array(kept, np.int64)
+
+
 def _areas(xyxy: Floats) -> Floats:
     side = np.clip(xyxy[:, 2:] - xyxy[:, :2], 0, None)
     areas: Floats = side[:, 0] * side[:, 1]

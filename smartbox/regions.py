@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from smartbox.geometry import iou_matrix
+from smartbox.geometry import iou_matrix, suppress
 from smartbox.motion import MotionSettings
 from smartbox.types import Box, Detections, Floats, Motion, Track
 
@@ -123,13 +123,8 @@ def merge(whole: Detections, crops: Sequence[tuple[Box, Detections]], groups: Ma
         whole.labels,
     )
     every = every[np.argsort(-every.score, kind="stable")]
-    names = [groups.get(whole.labels[int(kind)], whole.labels[int(kind)]) for kind in every.class_id]
-    rivals = iou_matrix(every.xyxy, every.xyxy) > SAME
-    kept: list[int] = []
-    for i in range(len(every)):
-        if not any(rivals[i, j] and names[i] == names[j] for j in kept):
-            kept.append(i)
-    return every[np.array(kept, np.int64)]
+    names = np.array([groups.get(label, label) for label in whole.labels])[every.class_id]
+    return every[suppress((iou_matrix(every.xyxy, every.xyxy) > SAME) & (names[:, None] == names))]
 
 
 def _uncut(boxes: Floats, region: Box) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from smartbox.errors import BackendError
-from smartbox.geometry import iou_matrix
+from smartbox.geometry import iou_matrix, suppress
 from smartbox.settings import Settings
 from smartbox.types import Detections, Floats, View
 
@@ -79,16 +79,7 @@ class BoxDecoder(DecoderSettings):
         """Greedy suppression within a label and across labels in one pass, which ends when enough are kept."""
         overlap = iou_matrix(found.xyxy, found.xyxy)
         limit = np.where(found.class_id[:, None] == found.class_id, self.nms_iou, self.cross_label_iou)
-        rivals = overlap > limit
-        alive = np.ones(len(found), bool)
-        kept: list[int] = []
-        for i in range(len(found)):
-            if alive[i]:
-                kept.append(i)
-                if len(kept) == self.max_detections:
-                    break
-                alive &= ~rivals[i]
-        return np.array(kept, np.int64)
+        return suppress(overlap > limit, self.max_detections)
 
 
 def tensor(outputs: Outputs, name: str) -> Floats:
