@@ -216,7 +216,10 @@ class OutboxFile:
         while totals.events > limits.events or totals.waiting_bytes > limits.bytes:
             of = "" if totals.waiting_bytes > limits.bytes else "AND seq NOT NULL"
             query = f"SELECT {_COLUMNS} FROM message WHERE sent IS NULL {of} ORDER BY keep DESC, n LIMIT ?"
-            worst = next(Row(*v) for v in db.execute(query, (len(held) + 1,)) if v[0] not in held)
+            free = (Row(*v) for v in db.execute(query, (len(held) + 1,)) if v[0] not in held)
+            worst = next(free, None)
+            if worst is None:  # a report went beyond the bounds, and all there is is on its way
+                break
             self._drop(db, totals, worst, "full")
 
     @staticmethod

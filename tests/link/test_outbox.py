@@ -191,6 +191,19 @@ def test_full_drops_pictures_then_updates_then_notices_and_says_exactly_what(box
     assert len(details(outbox)) == 1, "told once"
 
 
+def test_full_of_events_that_are_all_on_their_way_drops_the_new_one_alone(boxes: Boxes, events: Events) -> None:
+    outbox = boxes(Limits(events=4))
+    for _ in range(5):
+        outbox.put(events.begin())
+    outbox.tend()  # the report of the one that was dropped is a fifth
+    on_their_way = outbox.take(5)
+    outbox.put(events.begin())
+    outbox.ack(m.n for m in on_their_way)
+    outbox.tend()
+    (loss,) = details(outbox)
+    assert loss["lost"] == [{"reason": "full", "what": "events", "count": 1, "ranges": [[7, 7]]}]
+
+
 def test_a_thousand_too_many_are_one_exact_range(boxes: Boxes, events: Events) -> None:
     outbox = boxes(Limits(events=1000))
     for _ in range(20):
