@@ -2,8 +2,11 @@
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+T = TypeVar("T")
 
 
 class Progress:
@@ -13,6 +16,7 @@ class Progress:
         self._what, self._unit, self._total = what, unit, total
         self._shows = sys.stderr.isatty()
         self._drawn = 0.0
+        self._began = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -24,9 +28,23 @@ class Progress:
             return
         self._drawn = now
         of = f" of {self._total:.0f}" if self._total else ""
-        sys.stderr.write(f"\r{self._what}: {done:.0f}{of} {self._unit}\033[K")
+        unit = f" {self._unit}" if self._unit else ""
+        sys.stderr.write(f"\r{self._what}: {done:.0f}{of}{unit}{self._left(done, now)}\033[K")
         sys.stderr.flush()
+
+    def _left(self, done: float, now: float) -> str:
+        if not self._total or done <= 0:
+            return ""
+        return f", {(now - self._began) / done * (self._total - done):.0f} s left"
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._shows and self._drawn:
             sys.stderr.write("\r\033[K")
+
+
+def each(items: Sequence[T], what: str) -> Iterator[T]:
+    """Yield `items`, telling how many are done and how long the rest will take."""
+    with Progress(what, total=len(items)) as progress:
+        for i, item in enumerate(items):
+            progress.at(i)
+            yield item

@@ -17,9 +17,9 @@ from smartbox.bundle import Bundle
 from smartbox.errors import ConfigError
 from smartbox.geometry import iou_matrix
 from smartbox.lab.data import Entry, classes_of, entries, read_boxes
-from smartbox.lab.progress import progress
 from smartbox.pipeline import Answer, Head, Pipeline
 from smartbox.preprocess import prepare
+from smartbox.progress import each
 from smartbox.sources._base import SourceSettings
 from smartbox.types import Detections, Floats, Frame
 
@@ -72,7 +72,7 @@ def evaluate(
         raise ConfigError(f"{folder}/images holds no picture whose name begins with {prefix!r}")
     chosen_backend = backend or next(iter(bundle.manifest.files))
     detector = Detector(bundle, chosen_backend) if crops is None else PipelineDetector(bundle, chosen_backend, crops)
-    pictures = [score(detector, entry, own, names) for entry in progress(chosen, "evaluate")]
+    pictures = [score(detector, entry, own, names) for entry in each(chosen, "evaluate")]
     detector.session.close()
     ap = {c: average_precision(pictures, c) for c in scored}
     seen = [v for v in ap.values() if v is not None]

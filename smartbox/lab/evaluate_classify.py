@@ -18,12 +18,12 @@ from smartbox.bundle import Bundle
 from smartbox.errors import ConfigError
 from smartbox.lab import crops
 from smartbox.lab.data import SUFFIXES
-from smartbox.lab.progress import progress
 from smartbox.lab.recipe_classify import ClassifyRecipe
 from smartbox.lab.sets import Part
 from smartbox.lab.sets.slots import pictures
 from smartbox.pipeline import WHOLE
 from smartbox.preprocess import prepare
+from smartbox.progress import each
 from smartbox.types import Sounds
 
 BATCH = 40
@@ -92,7 +92,7 @@ def _scores(bundle: Bundle, session: Any, tensors: list[NDArray[Any]]) -> tuple[
     decoder = decoders.build(bundle.manifest)
     source, found = bundle.manifest.inputs[0].name, []
     began = time.perf_counter()
-    for start in progress(range(0, len(tensors), BATCH), "evaluate"):
+    for start in each(range(0, len(tensors), BATCH), "evaluate"):
         outputs = session.run({source: np.stack(tensors[start : start + BATCH])})
         for i in range(len(next(iter(outputs.values())))):
             said = decoder.decode({key: value[i] for key, value in outputs.items()}, WHOLE)
@@ -108,7 +108,7 @@ def write(recipe: ClassifyRecipe, part: Part, out: Path) -> dict[str, Any]:
     counts: dict[str, dict[str, int]] = {}
     for entry, data in zip(recipe.data, recipe.sets, strict=True):
         found = data.load(recipe.labels, part)
-        for i in progress(range(len(found.classes)), str(entry["type"])):
+        for i in each(range(len(found.classes)), str(entry["type"])):
             label = recipe.labels[found.classes[i]]
             picture = data.plain(found.arrays[i], recipe.input.shape)
             cv2.imwrite(str(out / label / f"{entry['type']}-{i:06}.png"), picture)

@@ -20,10 +20,10 @@ from smartbox.episodes import RuleRunner
 from smartbox.errors import ConfigError
 from smartbox.hearing import Hearing
 from smartbox.lab import soundclips
-from smartbox.lab.progress import progress
 from smartbox.lab.soundclips import Split
 from smartbox.logmel import features
 from smartbox.pipeline import WHOLE
+from smartbox.progress import each
 from smartbox.simulation.sound import alarm
 from smartbox.types import AudioChunk, Floats, Scene, Sounds
 
@@ -130,7 +130,7 @@ def _words(listener: Listener, clips: Sequence[tuple[str, Path]]) -> dict[str, A
     """Top-1 over the clips that are about as long as a window: words."""
     right, total = Counter[str](), Counter[str]()
     confused = Counter[str]()
-    for label, path in progress(clips, "words"):
+    for label, path in each(clips, "words"):
         samples = soundclips.read(path)
         if len(samples) > 1.2 * listener.spec.samples:
             continue
@@ -151,7 +151,7 @@ def _recordings(listener: Listener, clips: Sequence[tuple[str, Path]], labels: S
     """Every clip as a stream: which alarms the rule raises on it."""
     seconds, wrong, missed = 0.0, Counter[str](), Counter[str]()
     total = Counter[str]()
-    for label, path in progress(clips, "recordings"):
+    for label, path in each(clips, "recordings"):
         samples = soundclips.read(path)
         padded = np.pad(samples, (0, max(0, listener.spec.samples - len(samples))))
         seconds += len(samples) / listener.spec.rate
@@ -178,7 +178,7 @@ def _synthesised(listener: Listener, noises: Sequence[Path]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for snr in SNRS:
         heard: Counter[str] = Counter()
-        for i in progress(range(ALARMS), f"alarms at {snr} dB"):
+        for i in each(range(ALARMS), f"alarms at {snr} dB"):
             for kind in ("t3", "t4"):
                 for low in (True, False):
                     seed = SEED + i

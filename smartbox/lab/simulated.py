@@ -7,7 +7,7 @@ from typing import get_args
 import cv2
 import numpy as np
 
-from smartbox.lab.progress import progress
+from smartbox.progress import each
 from smartbox.simulation import frames
 from smartbox.simulation.film import Film, Shot
 from smartbox.simulation.scripts import ROUND
@@ -31,7 +31,7 @@ def write(
         (folder / part).mkdir(parents=True, exist_ok=True)
     (folder / "classes.txt").write_text("".join(f"{label}\n" for label in labels))
     pictures = scenes(seed) if park else frames(seed, count, min_visible=VISIBLE, above=above)
-    for i in progress(range(count), "simulate"):
+    for i in each(range(count), "simulate"):
         image, boxes = next(pictures)
         name = f"{'park' if park else 'sim'}_{seed}_{i:05}"
         cv2.imwrite(str(folder / "images" / f"{name}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 92])

@@ -9,7 +9,7 @@ import numpy as np
 from smartbox.bundle import Bundle
 from smartbox.lab.data import entries
 from smartbox.lab.evaluate import Detector
-from smartbox.lab.progress import progress
+from smartbox.progress import each
 
 FLOOR = 0.1  # what is weaker does not even cast doubt
 
@@ -18,7 +18,7 @@ def write(bundle: Bundle, folder: Path, names: tuple[str, ...], out: Path) -> No
     """Run `bundle` over the pictures of `folder`; `out`.npz: name -> k x 6 (xyxy 0–1, score, class of `names`)."""
     detector = Detector(bundle, next(iter(bundle.manifest.files)), FLOOR)
     rows: dict[str, Any] = {}
-    for entry in progress(entries(folder), "teacher"):
+    for entry in each(entries(folder), "teacher"):
         found = detector(np.asarray(cv2.imread(str(entry.image)), np.uint8))
         known = [i for i in range(len(found)) if found.label(i) in names]
         kind = np.array([names.index(found.label(i)) for i in known], np.float32)

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from smartbox.lab.progress import progress
 from smartbox.lab.sets import Examples, Part
 from smartbox.lab.sets._warped import Slots, Taken
+from smartbox.progress import each
 from smartbox.simulation.carparks import carparks
 
 HELD_OUT = 500_000  # added to the seed
@@ -40,6 +40,6 @@ class Plugin(Slots):
     def _render(self, part: Part) -> Iterator[Taken]:
         count, seed = (self.held_out, self.seed + HELD_OUT) if part == "val" else (self.count, self.seed)
         made = carparks(seed, count)
-        for _ in progress(range(count), f"car parks to {part}"):
+        for _ in each(range(count), f"car parks to {part}"):
             image, slots = next(made)
             yield from ((image, slot.polygon, slot.taken) for slot in slots)

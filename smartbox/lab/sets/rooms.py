@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from smartbox.lab.progress import progress
 from smartbox.lab.sets import Examples, Part
 from smartbox.lab.sets._people import UNSURE, People, Person
+from smartbox.progress import each
 from smartbox.simulation.postures import rooms
 
 HELD_OUT = 500_000  # added to the seed
@@ -43,7 +43,7 @@ class Plugin(People):
     def _render(self, part: Part) -> Iterator[Person]:
         count, seed = (self.held_out, self.seed + HELD_OUT) if part == "val" else (self.count, self.seed)
         made = rooms(seed, count)
-        for _ in progress(range(count), f"rooms to {part}"):
+        for _ in each(range(count), f"rooms to {part}"):
             image, people = next(made)
             height, width = image.shape[:2]
             for label, (x0, y0, x1, y1), visible in people:
