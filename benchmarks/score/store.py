@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -53,8 +53,12 @@ def models_of(scenario: Scenario, column: str) -> tuple[str, ...]:
     if column == "scripted":
         return ()
     wanted = ["lrssd-park", {"post": "muffnet-posture", "lot": "muffnet-slot"}.get(scenario.scene, "")]
-    names = [name for name in wanted if name and bundle(name)]
-    return tuple(f"{name} {_digest([ROOT / 'models' / name / 'manifest.yaml'])[:8]}" for name in names)
+    return tuple(f"{name} {digest_of([name])[:8]}" for name in wanted if name and bundle(name))
+
+
+def digest_of(bundles: Iterable[str]) -> str:
+    """Of their manifests, which hold the digests of all else; a bundle that does not ship counts for nothing."""
+    return _digest(ROOT / "models" / name / "manifest.yaml" for name in bundles if name and bundle(name))
 
 
 def kept(scenario: Scenario, column: str, stale: bool = False) -> Outcome | None:
@@ -90,13 +94,16 @@ def play(scenario: Scenario, column: str) -> Outcome:
         tuple(Alarm(a.rule, source, a.subject, a.time_s) for a in told),
         models_of(scenario, column), "stillness" if stillness else "posture", problem,
     )  # fmt: skip
-    path = _path(scenario, column)
+    keep(_path(scenario, column), asdict(outcome))
+    return outcome
+
+
+def keep(path: Path, document: Mapping[str, Any]) -> None:
+    """All of it or nothing: playing may be broken off at any time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    document: dict[str, Any] = asdict(outcome)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(document), encoding="utf-8")
     part.replace(path)
-    return outcome
 
 
 def _path(scenario: Scenario, column: str) -> Path:
