@@ -26,12 +26,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from smartbox import config as configuration  # noqa: E402
+from smartbox.asking import ask  # noqa: E402
 from smartbox.build import Parts, parts  # noqa: E402
 from smartbox.clock import ManualClock  # noqa: E402
 from smartbox.commands.simulate import cameras_of  # noqa: E402
 from smartbox.geometry import Zone, bottom_center, contains  # noqa: E402
 from smartbox.model import Model  # noqa: E402
-from smartbox.pipeline import Answer  # noqa: E402
 from smartbox.rules._base import expand  # noqa: E402
 from smartbox.score import Alarm, Truth, read_truth, score  # noqa: E402
 from smartbox.simulation.truth import alarms  # noqa: E402
@@ -134,7 +134,7 @@ def played(
             if not isinstance(sample, Frame) or sample.time > until:
                 break
             plan = pipeline.plan(sample)
-            answers = [Answer(model.run([request.tensor])[0], model.ref) for request in plan.requests]
+            answers = ask({name: model}, plan.requests)
             found = pipeline.see(plan, answers)
             events = pipeline.step(plan, answers).events
             if found is not None:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from smartbox import mqtt
+from smartbox.asking import ask
 from smartbox.build import Parts
 from smartbox.clock import SystemClock
 from smartbox.config import Config
 from smartbox.errors import BackendError, SmartboxError
 from smartbox.model import Model
-from smartbox.pipeline import Answer
 from smartbox.secrets import redact
 from smartbox.supervise import chain
 from smartbox.types import Detections, Frame, Sample
@@ -146,8 +146,4 @@ def _first(
 def _look(parts: Parts, opened: Mapping[str, Model], frame: Frame) -> Look:
     pipeline = parts.pipelines[frame.source]
     plan = pipeline.plan(frame)
-    answers: list[Answer | None] = []
-    for request in plan.requests:
-        model = opened.get(request.model)
-        answers.append(Answer(model.run([request.tensor])[0], model.ref) if model else None)
-    return Look(frame, pipeline.see(plan, answers) or Detections.empty())
+    return Look(frame, pipeline.see(plan, ask(opened, plan.requests)) or Detections.empty())

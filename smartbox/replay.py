@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from smartbox.asking import ask
 from smartbox.build import Parts, closeups, parts
 from smartbox.clock import ManualClock
 from smartbox.config import Config
@@ -16,7 +17,7 @@ from smartbox.episodes import RuleRunner
 from smartbox.errors import ConfigError
 from smartbox.ids import Uuid7
 from smartbox.model import Model
-from smartbox.pipeline import Answer, Pipeline, Plan, StepResult
+from smartbox.pipeline import Pipeline, StepResult
 from smartbox.recording import Recorded, recorded
 from smartbox.sources._base import SourceSettings
 from smartbox.types import Event, Sample
@@ -121,16 +122,7 @@ class Replay:
         if isinstance(item, Recorded):
             return pipeline.recorded(item.time, item.utc, item.detections, item.sounds)
         plan = pipeline.plan(item)
-        return pipeline.step(plan, self._answers(plan))
-
-    def _answers(self, plan: Plan) -> list[Answer]:
-        found: dict[int, Answer] = {}
-        for name in dict.fromkeys(request.model for request in plan.requests):
-            model = self._models[name]
-            mine = [i for i, request in enumerate(plan.requests) if request.model == name]
-            outputs = model.run([plan.requests[i].tensor for i in mine])
-            found |= {i: Answer(output, model.ref) for i, output in zip(mine, outputs, strict=True)}
-        return [found[i] for i in range(len(plan.requests))]
+        return pipeline.step(plan, ask(self._models, plan.requests))
 
     def _numbered(self, events: Sequence[Event]) -> tuple[Event, ...]:
         numbered = []

@@ -45,6 +45,7 @@ LAYER_3 = {
         "anysource",
         "build",
         "pipeline",
+        "asking",
         "inference",
         "replay",
         "probe",

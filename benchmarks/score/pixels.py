@@ -4,10 +4,11 @@ import threading
 from collections.abc import Iterator
 
 from benchmarks.score.scenario import FPS, Scenario
+from smartbox.asking import ask
 from smartbox.build import Parts, closeups, parts
 from smartbox.config import Config
 from smartbox.model import Model
-from smartbox.pipeline import Answer, Pipeline, Plan
+from smartbox.pipeline import Pipeline
 from smartbox.score import Alarm
 from smartbox.simulation.staged import StagedFilm
 from smartbox.types import Frame, Sample
@@ -30,7 +31,7 @@ class Eyes:
     def step(self, sample: Sample) -> list[Alarm]:
         """The begins that one sample leads to."""
         plan = self.pipeline.plan(sample)
-        events = self.pipeline.step(plan, self._answers(plan)).events
+        events = self.pipeline.step(plan, ask(self._models, plan.requests)).events
         return [
             Alarm(e.rule, e.camera, e.objects[0].subject if e.objects else "", e.monotonic)
             for e in events
@@ -40,14 +41,6 @@ class Eyes:
     def close(self) -> None:
         for model in self._models.values():
             model.close()
-
-    def _answers(self, plan: Plan) -> list[Answer]:
-        found: dict[int, Answer] = {}
-        for name in dict.fromkeys(request.model for request in plan.requests):
-            mine = [i for i, request in enumerate(plan.requests) if request.model == name]
-            outputs = self._models[name].run([plan.requests[i].tensor for i in mine])
-            found |= {i: Answer(out, self._models[name].ref) for i, out in zip(mine, outputs, strict=True)}
-        return [found[i] for i in range(len(plan.requests))]
 
 
 def pixels(scenario: Scenario, config: Config) -> list[Alarm]:
