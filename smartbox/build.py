@@ -106,9 +106,22 @@ def _key_problems(config: Config) -> list[Problem]:
 
 def taped(config: Config) -> list[str]:
     """Sources of which clips are cut: network cameras without masks, for packets cannot be masked."""
+    return [source for source in config.sources if untaped(config, source) is None]
+
+
+def untaped(config: Config, source: str) -> str | None:
+    """Why no clip can be cut of a source; None where one can."""
+    settings = config.sources[source]
     if not config.evidence.clips:
-        return []
-    return [name for name, source in config.sources.items() if source.enabled and source.taped and not source.masks]
+        return "evidence.clips: is off, so nothing is recorded that a clip could be cut from"
+    if not settings.enabled:
+        return f"sources.{source}.enabled: is false, so nothing comes that a clip could be cut from"
+    if settings.masks:
+        return f"sources.{source}.masks: packets cannot be masked, so this camera has no clips"
+    if not settings.taped:
+        kind = config.kinds[f"sources.{source}"]
+        return f"sources.{source}.type: {kind} has no packets that a clip could be cut from; rtsp and http have"
+    return None
 
 
 def _head(model: str | None, bundles: Mapping[str, Bundle]) -> Head | None:

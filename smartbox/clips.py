@@ -1,4 +1,4 @@
-"""Clips of alarms: cut from what the camera sent anyway, put into an MP4, synced, then announced.
+"""Clips of alarms, and those by command: cut from what the camera sent anyway, put into an MP4, synced, announced.
 
 A thread of its own writes them, some seconds after the alarm. A clip that is lost costs the alarm nothing.
 """
@@ -26,9 +26,10 @@ _TICK_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """starts: s from the alarm (below 0: before it); late: s by which it starts later than was wanted, 0 if not."""
+    """starts: s from its moment, the alarm's (below 0: before it); late: s by which it starts later than was wanted."""
 
-    event: Event
+    id: str
+    source: str
     file: Evidence
     starts: float
     seconds: float
@@ -38,11 +39,28 @@ class Clip:
         """For `media/{event}`."""
         times = {"starts_s": self.starts, "duration_s": self.seconds, "late_s": self.late}
         rounded = {name: round(value, 3) for name, value in times.items()}
-        return {"event": self.event.id, "source": self.event.camera, **asdict(self.file), **rounded}
+        return {"event": self.id, "source": self.source, **asdict(self.file), **rounded}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a clip is to show: from `before` s before `time` (monotonic s) to `after` s after it."""
+
+    time: float
+    before: float
+    after: float
+
+    @property
+    def start(self) -> float:
+        return self.time - self.before
+
+    @property
+    def end(self) -> float:
+        return self.time + self.after
 
 
 class Clips:
-    """`want` and `of` are called by the thread that judges, `run` by one of its own."""
+    """`want` and `of` are called by the thread that judges, `run` by one of its own, `make` by any."""
 
     def __init__(
         self,
@@ -74,7 +92,7 @@ class Clips:
         """Write what is due until `stop`; False then."""
         while not self._clock.wait(stop, _TICK_S):
             while event := self._due():
-                self._make(event)
+                self._alarm(event)
         return False
 
     def _due(self) -> Event | None:
@@ -82,23 +100,34 @@ class Clips:
             due = bool(self._wanted) and self._clock.monotonic() >= self._wanted[0].monotonic + self._after
             return self._wanted.popleft() if due else None
 
-    def _make(self, event: Event) -> None:
-        wanted = event.monotonic - self._before
-        cut = self._tapes[event.camera].cut(wanted, event.monotonic + self._after)
-        if cut is None:
-            log.warning("%s: %s has sent no key frame yet, the alarm goes without its clip", event.rule, event.camera)
-            return
+    def _alarm(self, event: Event) -> None:
+        moment = Moment(event.monotonic, self._before, self._after)
         try:
-            file = self._store.save_clip(mp4(cut), event.id, event.time_utc)
+            clip = self.make(event.camera, moment, event.id, event.time_utc)
         except StorageError as error:
             log.error("%s: the alarm goes without its clip: %s", event.rule, error)
             return
+        if clip is None:
+            log.warning("%s: %s has sent no key frame yet, the alarm goes without its clip", event.rule, event.camera)
+            return
         with self._lock:
-            self._made[event.episode] = file
+            self._made[event.episode] = clip.file
             while len(self._made) > _KEPT:
                 del self._made[next(iter(self._made))]
-        late = max(0.0, cut.start - wanted)
-        self._announce(Clip(event, file, cut.start - event.monotonic, cut.end - cut.start, late))
+        self._announce(clip)
+
+    def span(self, source: str) -> tuple[float, float] | None:
+        """From when to when (monotonic s) a clip of a recorded source can be; None: there is nothing yet."""
+        return self._tapes[source].span
+
+    def make(self, source: str, moment: Moment, name: str, utc: float) -> Clip | None:
+        """Write NAME.mp4 of what is over and on the source's tape; None: nothing of it is. StorageError."""
+        cut = self._tapes[source].cut(moment.start, moment.end)
+        if cut is None or cut.end < moment.start:  # the camera has sent nothing since
+            return None
+        file = self._store.save_clip(mp4(cut), name, utc)
+        late = max(0.0, cut.start - moment.start)
+        return Clip(name, source, file, cut.start - moment.time, cut.end - cut.start, late)
 
 
 def mp4(cut: Cut) -> bytes:

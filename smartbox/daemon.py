@@ -136,6 +136,7 @@ class Daemon:
             new_id=self._new_id,
             outbox=self.outbox,
             evidence=self.evidence,
+            clips=self.clips,
             publisher=self.publisher,
             pipelines=self._pipelines,
             latest=self._latest,
@@ -286,7 +287,7 @@ class Daemon:
 
     def _clip_made(self, clip: Clip) -> None:
         """The clip of an alarm is on the disk: say so. Its episode's end names it, too."""
-        self.remote.letters.post(Letter(f"media/{clip.event.id}", dump(clip.document())))
+        self.remote.letters.post(Letter(f"media/{clip.id}", dump(clip.document())))
 
     def _stepped(self, step: Committed) -> None:
         source = step.pipeline.source

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from smartbox import configured, decoders, reset
-from smartbox.build import library
+from smartbox.build import library, untaped
+from smartbox.clips import Clips, Moment
 from smartbox.clock import Clock
+from smartbox.cloud import clip
 from smartbox.cloud.command import Command, CommandError, short
 from smartbox.cloud.commands import Handler, Restart
 from smartbox.cloud.desired import Desired
@@ -43,6 +45,7 @@ class Orders:
     new_id: Callable[[], str]
     outbox: Outbox
     evidence: EvidenceStore
+    clips: Clips
     publisher: Publisher
     pipelines: Mapping[str, Pipeline]
     latest: Mapping[str, Sample]
@@ -88,7 +91,33 @@ class Orders:
         return about
 
     def clip(self, command: Command) -> Mapping[str, Any]:
-        raise CommandError(f"{command.name}: this release keeps no recording that a clip could be cut from")
+        """{source, at, before, after}: what a camera sent around a moment, kept as evidence, announced on `media/…`."""
+        asked, source = clip.request(command.args), self._source(command.args)
+        if why := untaped(self.config, source):
+            raise CommandError(why)
+        kept, when = self.config.evidence, asked.when(command.came)
+        before = kept.before if asked.before is None else asked.before
+        after = kept.after if asked.after is None else asked.after
+        moment = Moment(self.clock.monotonic() - self.clock.utc() + when, before, after)
+        if self.clock.wait(self.stop, moment.end - self.clock.monotonic()):
+            raise CommandError("the box is being stopped")
+        made = self.clips.make(source, moment, self.new_id(), self.clock.utc())
+        if made is None:
+            raise CommandError(f"{source}: {self._off_the_tape(source, moment)}")
+        about = made.document()
+        self._post(f"media/{made.id}", dump(about), "application/json")
+        return about
+
+    def _off_the_tape(self, source: str, moment: Moment) -> str:
+        offset = self.clock.utc() - self.clock.monotonic()
+        wanted, span = (
+            f"{timestamp(moment.start + offset)} to {timestamp(moment.end + offset)}",
+            self.clips.span(source),
+        )
+        if span is None:
+            return f"nothing of {wanted} is kept: the camera has sent no key frame yet, or nothing that an MP4 can hold"
+        there = f"{timestamp(span[0] + offset)} to {timestamp(span[1] + offset)}"
+        return f"nothing of {wanted} is kept any more; the box has {there}"
 
     def test_alarm(self, command: Command) -> Mapping[str, Any]:
         """{source, note}: an alarm of kind `test` that goes the way of every other, with a picture if there is one."""

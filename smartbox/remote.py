@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from smartbox.build import watched
@@ -22,7 +23,8 @@ from smartbox.letters import Letter, Letters
 from smartbox.mqtt import MqttSettings, Received
 from smartbox.publisher import Publisher
 
-SLOW = ("upload", "rotate-key", "model-update")
+# What takes minutes, and what waits for its pictures, which are forgotten soon.
+LANES = {"slow": ("upload", "rotate-key", "model-update"), "clip": ("clip",)}
 _AGAIN_AFTER = 10.0  # s; by then Home Assistant listens to what it has just discovered
 
 
@@ -68,7 +70,7 @@ class Remote:
         self._publisher = publisher
         box = self._config.box
         self._commands = Commands(
-            Ledger(box.state_dir / "commands.jsonl"), self.letters, handlers, self._clock, slow=SLOW
+            Ledger(box.state_dir / "commands.jsonl"), self.letters, handlers, self._clock, tuple(LANES.values())
         )
         if self._desired is not None:
             ways = Ways(
@@ -110,7 +112,9 @@ class Remote:
     def workers(self) -> list[Worker]:
         """To be run, each in a thread, between `open` and `close`."""
         assert self._commands is not None
-        found = [Worker("commands", self._commands.run), Worker("commands.slow", self._commands.run_slow)]
+        run = self._commands.run
+        found = [Worker("commands", run)]
+        found += [Worker(f"commands.{name}", partial(run, lane=lane)) for lane, name in enumerate(LANES, 1)]
         return found + ([Worker("desired", self._follower.run)] if self._follower else [])
 
     # -- the publisher's inbox --

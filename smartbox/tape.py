@@ -5,7 +5,7 @@ One thread puts, another cuts. Bounded in seconds and in bytes; the oldest packe
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -66,6 +66,13 @@ class Tape:
             while self._pieces and (self.bytes > self._limit or self._pieces[0].time < piece.time - self._seconds):
                 self.bytes -= len(self._pieces.popleft().data)
 
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """When the first and the last packet came of what can be cut (monotonic s)."""
+        with self._lock:
+            first = next(_keys(self._pieces), None)
+            return None if first is None else (self._pieces[first].time, self._pieces[-1].time)
+
     def cut(self, start: float, end: float) -> Cut | None:
         """From the last key frame at or before `start`, else from the first one after it, to `end`; None: nothing."""
         with self._lock:
@@ -75,5 +82,5 @@ class Tape:
         return None if first is None else Cut(template, tuple(pieces[first:]))
 
 
-def _keys(pieces: list[Piece]) -> Iterator[int]:
+def _keys(pieces: Iterable[Piece]) -> Iterator[int]:
     return (i for i, piece in enumerate(pieces) if piece.key)

@@ -17,6 +17,7 @@ NAMES = (
     *("snapshot", "clip", "test-alarm", "silence", "resync", "reload", "restart", "model-update"),
     *("upload", "rotate-key", "factory-reset", "acknowledge"),
 )
+RIGHT_TIME = "write it as 2026-11-24T10:00:00Z"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _KEYS = {"id", "expires_at", "args"}
 _REAL_TIME = 1_600_000_000.0  # a clock before this was never set
@@ -41,12 +42,13 @@ class CommandError(SmartboxError):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """id: the sender's; expires: epoch s."""
+    """id: the sender's; expires, came: epoch s."""
 
     name: str
     id: str
     expires: float
     args: Mapping[str, Any] = field(default_factory=dict)
+    came: float = 0.0
 
 
 def parse(name: str, payload: bytes, retained: bool, utc: float) -> Command:
@@ -76,18 +78,12 @@ def parse(name: str, payload: bytes, retained: bool, utc: float) -> Command:
     args = document.get("args")
     if not isinstance(args, dict | None):
         raise RefusedError("refused", command_id, f"malformed: args {short(args)} must be an object")
-    return Command(name, command_id, _expiry(document.get("expires_at"), command_id, utc), args or {})
+    return Command(name, command_id, _expiry(document.get("expires_at"), command_id, utc), args or {}, utc)
 
 
 def _expiry(written: Any, command_id: str, utc: float) -> float:
-    try:
-        when = datetime.fromisoformat(written if isinstance(written, str) else "")
-        expires = when.timestamp() if when.tzinfo else None
-    except (ValueError, OverflowError, OSError):
-        expires = None
-    if expires is None:
-        right = "write it as 2026-11-24T10:00:00Z"
-        raise RefusedError("refused", command_id, f"malformed: expires_at {short(written)} is no time; {right}")
+    if (expires := epoch(written)) is None:
+        raise RefusedError("refused", command_id, f"malformed: expires_at {short(written)} is no time; {RIGHT_TIME}")
     if utc < _REAL_TIME:
         raise RefusedError("refused", command_id, "the box does not know the time, so not whether this has expired")
     if expires <= utc:
@@ -95,6 +91,15 @@ def _expiry(written: Any, command_id: str, utc: float) -> float:
     if expires > utc + FURTHEST:
         raise RefusedError("refused", command_id, f"expires_at {written} is more than 7 days ahead")
     return expires
+
+
+def epoch(written: Any) -> float | None:
+    """RFC 3339 with a time zone -> epoch s; None for everything else."""
+    try:
+        when = datetime.fromisoformat(written if isinstance(written, str) else "")
+        return when.timestamp() if when.tzinfo else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def loads(payload: bytes) -> Any:

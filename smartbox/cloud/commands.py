@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -50,18 +50,17 @@ class Commands:
         letters: Letters,
         handlers: Mapping[str, Handler],
         clock: Clock,
-        slow: Collection[str] = (),
+        lanes: Sequence[Collection[str]] = (),
     ) -> None:
-        """slow: names that take minutes and run beside the others."""
+        """lanes: commands that take long or have to wait, and run beside the others and beside those of other lanes."""
         self._ledger = ledger
         self._letters = letters
         self._handlers = handlers
         self._clock = clock
-        self._slow = frozenset(slow)
+        self._lane = {name: number for number, names in enumerate(lanes, 1) for name in names}
         self._is_open = False
         self._lock = threading.RLock()
-        self._quick: SimpleQueue[tuple[Command, Entry]] = SimpleQueue()
-        self._patient: SimpleQueue[tuple[Command, Entry]] = SimpleQueue()
+        self._queues: list[SimpleQueue[tuple[Command, Entry]]] = [SimpleQueue() for _ in range(len(lanes) + 1)]
 
     def open(self) -> None:
         """Answer what an earlier run began: it is never run again. While the list cannot be read none is taken."""
@@ -116,7 +115,7 @@ class Commands:
                 return False
         log.info("command %s %s: accepted", name, command.id)
         self._say(name, command.id, "accepted", {})
-        (self._patient if name in self._slow else self._quick).put((command, entry))
+        self._queues[self._lane.get(name, 0)].put((command, entry))
         return True
 
     def _repeated(self, name: str, command_id: str) -> bool:
@@ -135,18 +134,11 @@ class Commands:
 
     # -- the workers --
 
-    def run(self, stop: threading.Event) -> bool:
-        """Work off the quick ones until `stop`; False then."""
-        return self._work(self._quick, stop)
-
-    def run_slow(self, stop: threading.Event) -> bool:
-        """The same for the slow ones, on another thread."""
-        return self._work(self._patient, stop)
-
-    def _work(self, queue: SimpleQueue[tuple[Command, Entry]], stop: threading.Event) -> bool:
+    def run(self, stop: threading.Event, lane: int = 0) -> bool:
+        """Work off one lane until `stop`, False then; 0: all that are in no other. Each has a thread of its own."""
         while not stop.is_set():
             try:
-                command, entry = queue.get(timeout=_TICK)
+                command, entry = self._queues[lane].get(timeout=_TICK)
             except Empty:
                 continue
             self._execute(command, entry)

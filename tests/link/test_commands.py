@@ -177,7 +177,7 @@ def test_a_snapshot_is_kept_announced_and_shown(boxes: Boxes, cloud: Cloud) -> N
 def test_what_cannot_be_done_says_so(boxes: Boxes, cloud: Cloud) -> None:
     boxes().connected()
     cases = {
-        "clip": ({}, "no recording"),
+        "clip": ({}, "known are none"),
         "silence": ({"rule": "x", "for": "5min"}, "known are none"),
         "snapshot": ({}, "known are none"),
         "upload": ({"name": "../smartbox.yaml", "url": "https://a.example/"}, "no such file"),
