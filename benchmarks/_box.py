@@ -24,9 +24,12 @@ import yaml
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from smartbox.simulation.film import Film, Shot
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # for whoever runs a bench as a file
+
+from smartbox.simulation.film import Film, Shot  # noqa: E402
+from tests.ports import free_port  # noqa: E402
+
 SYSTEM_PYTHON = "/usr/bin/python3"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smartbox" / "bench"
 
@@ -54,12 +57,6 @@ def clip(scene: str, seed: int, start: float = 20.0, seconds: float = 20.0, fps:
         out.mux(stream.encode())
     draft.rename(path)
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None:

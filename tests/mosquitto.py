@@ -14,17 +14,12 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.documents import wrong_with
+from tests.ports import free_port
 
 SHIPPED = Path(__file__).resolve().parent.parent / "deploy" / "broker" / "mosquitto.conf"
 # Paths, listeners and users are the test's own; all else is as shipped.
 _OWN = re.compile(r"^\s*(#.*|persistence_location|listener|password_file|acl_file|allow_anonymous)\b.*$|^\s*#.*$")
 DEADLINE = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:

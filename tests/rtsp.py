@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 PYTHON = "/usr/bin/python3"
 SCRIPT = Path(__file__).with_name("rtsp_server.py")
 _NEEDED = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
@@ -23,7 +25,7 @@ class RtspServer:
     """One server process with its mounts."""
 
     def __init__(self, mounts: Mapping[str, Path], user: str = "", password: str = "", port: int = 0) -> None:
-        args = [PYTHON, str(SCRIPT), "--port", str(port)]
+        args = [PYTHON, str(SCRIPT), "--port", str(port or free_port())]
         for name, clip in mounts.items():
             args += ["--mount", f"{name}={clip}"]
         if user:

@@ -12,7 +12,7 @@ import pytest
 
 from smartbox.__main__ import main
 from tests.e2e.conftest import scripted_bundle, seen
-from tests.mosquitto import free_port
+from tests.ports import free_port
 
 CONFIG = """\
 version: 1

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.mosquitto import free_port, wait_for
+from tests.mosquitto import wait_for
+from tests.ports import free_port
 
 SCRIPT = ROOT / "deploy" / "dashboards" / "node-red"
 INSTALLING = 300.0

@@ -17,7 +17,8 @@ from tests.conftest import ROOT
 from tests.dashboard.conftest import Wire, jpeg, opened
 from tests.dashboard.nodered import SCRIPT, NodeRed
 from tests.link.certificates import Authority
-from tests.mosquitto import Consumer, Mosquitto, free_port, wait_for
+from tests.mosquitto import Consumer, Mosquitto, wait_for
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

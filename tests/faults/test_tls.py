@@ -12,7 +12,8 @@ from tests.faults.proxy import Proxy
 from tests.link.certificates import Authority
 from tests.link.events import Events
 from tests.link.sender import Sender
-from tests.mosquitto import Consumer, Mosquitto, free_port, wait_for
+from tests.mosquitto import Consumer, Mosquitto, wait_for
+from tests.ports import free_port
 
 Box = Callable[..., Sender]
 Tell = Callable[[str, object], None]

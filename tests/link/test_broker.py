@@ -10,7 +10,8 @@ from smartbox.clock import SystemClock
 from smartbox.errors import ConfigError
 from tests.link.events import Events
 from tests.link.sender import Sender
-from tests.mosquitto import Consumer, free_port, wait_for
+from tests.mosquitto import Consumer, wait_for
+from tests.ports import free_port
 
 
 def test_events_pictures_and_retained_documents_pass(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from tests.link.box import ROOT, Box, Cloud
 from tests.link.certificates import Authority
 from tests.link.signing import Signer
-from tests.mosquitto import SHIPPED, Consumer, Mosquitto, free_port, wait_for
+from tests.mosquitto import SHIPPED, Consumer, Mosquitto, wait_for
+from tests.ports import free_port
 
 FILES = SHIPPED.parent
 MORE = "sources: {gate: {type: simulator, scene: gate, fps: 5}}\nhomeassistant: {enabled: true}\n"

@@ -14,7 +14,8 @@ from smartbox.keys import PublicKey
 from smartbox.statefile import StateFile
 from tests.link.box import Box, Cloud
 from tests.link.signing import Signer
-from tests.mosquitto import Consumer, Mosquitto, free_port, wait_for
+from tests.mosquitto import Consumer, Mosquitto, wait_for
+from tests.ports import free_port
 
 BOX = "park-a/box-1"
 GATE = {"gate": {"type": "simulator", "scene": "gate", "fps": 5}}

@@ -15,7 +15,8 @@ from smartbox.cloud.linkkey import FILE_NAME
 from smartbox.mqtt import LinkError, MqttSettings, greet
 from tests.link.box import Box, Cloud
 from tests.link.certificates import Authority
-from tests.mosquitto import Mosquitto, free_port, wait_for
+from tests.mosquitto import Mosquitto, wait_for
+from tests.ports import free_port
 
 Brokers = Callable[..., Mosquitto]
 

@@ -9,7 +9,8 @@ import pytest
 from tests.e2e.conftest import Box as Process
 from tests.link.box import Box, Cloud
 from tests.link.signing import Signer
-from tests.mosquitto import Mosquitto, free_port, wait_for
+from tests.mosquitto import Mosquitto, wait_for
+from tests.ports import free_port
 
 
 @pytest.fixture

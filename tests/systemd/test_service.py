@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.mosquitto import Consumer, Mosquitto, free_port, wait_for
+from tests.mosquitto import Consumer, Mosquitto, wait_for
+from tests.ports import free_port
 from tests.rtsp import RtspServer
 from tests.systemd.conftest import Service
 from tests.systemd.nspawn import Machine
