@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from tests import roots
-from tests.mosquitto import Mosquitto
 from tests.rtsp import RtspServer, rtsp_server
 from tests.systemd import nspawn, red
 from tests.systemd.nspawn import Machine
@@ -47,14 +46,6 @@ def prepare(machine: Machine) -> str:
     machine.run(f"rm -rf /srv/hang; cp -r {plugin} /srv/hang")
     machine.run("mkdir -p /etc/smartbox; echo /srv/hang > /etc/smartbox/plugins.txt")
     return machine.run("make -C /src install WHEELS=/wheels 2>&1", timeout=600)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    server = Mosquitto(tmp_path / "broker")
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -22,13 +22,6 @@ TRIGGER = "/var/lib/smartbox/go-wrong"
 ACTIVE = "systemctl is-active --quiet smartbox"
 
 
-@pytest.fixture
-def consumer(broker: Mosquitto) -> Iterator[Consumer]:
-    subscriber = Consumer(broker.port)
-    yield subscriber
-    subscriber.close()
-
-
 def events(consumer: Consumer, kind: str = "") -> list[dict[str, Any]]:
     return [json.loads(m.payload) for m in consumer.on(f"event/{kind}")]
 
@@ -42,9 +35,9 @@ def last(consumer: Consumer, topic: str) -> Any:
     return json.loads(messages[-1].payload) if messages and messages[-1].payload else None
 
 
-def running(service: Service, broker: Mosquitto, camera: RtspServer, consumer: Consumer, **config: Any) -> str:
+def running(service: Service, mosquitto: Mosquitto, camera: RtspServer, consumer: Consumer, **config: Any) -> str:
     """The service is up and has raised its alarm; the episode's id."""
-    service.configure(broker.url, camera.url("/red"), **config)
+    service.configure(mosquitto.url, camera.url("/red"), **config)
     service.start()
     wait_for(lambda: begins(consumer), f"the alarm\n{service.machine.state()}", 40)
     return str(begins(consumer)[0]["data"]["episode"])
@@ -94,10 +87,10 @@ def test_the_sandbox_is_tight(machine: Machine) -> None:
 
 
 def test_camera_engine_broker_and_picture_work_inside(
-    machine: Machine, service: Service, broker: Mosquitto, camera: RtspServer, consumer: Consumer
+    machine: Machine, service: Service, mosquitto: Mosquitto, camera: RtspServer, consumer: Consumer
 ) -> None:
     began = time.monotonic()
-    episode = running(service, broker, camera, consumer)
+    episode = running(service, mosquitto, camera, consumer)
     print(f"\nfrom start to the alarm at the broker: {time.monotonic() - began:.1f} s")
     shown = machine.show("ActiveState", "SubState", "Type", "StatusText", "User", "NRestarts")
     assert (shown["ActiveState"], shown["SubState"], shown["User"]) == ("active", "running", "smartbox")
@@ -113,9 +106,9 @@ def test_camera_engine_broker_and_picture_work_inside(
 
 
 def test_no_secret_is_to_be_seen(
-    machine: Machine, service: Service, broker: Mosquitto, camera: RtspServer, consumer: Consumer
+    machine: Machine, service: Service, mosquitto: Mosquitto, camera: RtspServer, consumer: Consumer
 ) -> None:
-    running(service, broker, camera, consumer)
+    running(service, mosquitto, camera, consumer)
     assert "hunter2" not in machine.journal()
     assert machine.try_run("runuser -u smartbox -- cat /etc/smartbox/secrets/camera_url").returncode != 0
     pid = machine.main_pid()
@@ -124,9 +117,9 @@ def test_no_secret_is_to_be_seen(
 
 
 def test_the_journal_knows_the_camera(
-    machine: Machine, service: Service, broker: Mosquitto, camera: RtspServer, consumer: Consumer
+    machine: Machine, service: Service, mosquitto: Mosquitto, camera: RtspServer, consumer: Consumer
 ) -> None:
-    running(service, broker, camera, consumer)
+    running(service, mosquitto, camera, consumer)
     wait_for(
         lambda: "source yard is online" in machine.journal("SMARTBOX_SOURCE=yard"),
         f"a line of that camera\n{machine.state()}",
@@ -134,8 +127,10 @@ def test_the_journal_knows_the_camera(
     )
 
 
-def test_kill_9(machine: Machine, service: Service, broker: Mosquitto, camera: RtspServer, consumer: Consumer) -> None:
-    episode = running(service, broker, camera, consumer)
+def test_kill_9(
+    machine: Machine, service: Service, mosquitto: Mosquitto, camera: RtspServer, consumer: Consumer
+) -> None:
+    episode = running(service, mosquitto, camera, consumer)
     pid = machine.main_pid()
     machine.run(f"kill -9 {pid}")
     again = wait_for_another_process(machine, pid, 30)
@@ -148,10 +143,10 @@ def test_kill_9(machine: Machine, service: Service, broker: Mosquitto, camera: R
 
 @pytest.mark.parametrize("how", ["hang", "hang-with-lock"])
 def test_a_hung_engine(
-    machine: Machine, service: Service, broker: Mosquitto, camera: RtspServer, consumer: Consumer, how: str
+    machine: Machine, service: Service, mosquitto: Mosquitto, camera: RtspServer, consumer: Consumer, how: str
 ) -> None:
     engine = {"type": "hang", "trigger": TRIGGER, "how": how}
-    episode = running(service, broker, camera, consumer, backends=[engine])
+    episode = running(service, mosquitto, camera, consumer, backends=[engine])
     pid = machine.main_pid()
     machine.run(f"runuser -u smartbox -- touch {TRIGGER}")
     again = wait_for_another_process(machine, pid, 60)
@@ -163,9 +158,9 @@ def test_a_hung_engine(
 
 
 def test_stop_under_load(
-    machine: Machine, service: Service, broker: Mosquitto, camera: RtspServer, consumer: Consumer
+    machine: Machine, service: Service, mosquitto: Mosquitto, camera: RtspServer, consumer: Consumer
 ) -> None:
-    running(service, broker, camera, consumer)
+    running(service, mosquitto, camera, consumer)
     began = time.monotonic()
     machine.run("systemctl stop smartbox")
     took = time.monotonic() - began
@@ -198,23 +193,23 @@ def test_a_bad_configuration_is_refused_once(machine: Machine, service: Service,
 def test_starts_with_everything_missing(
     machine: Machine,
     service: Service,
-    broker: Mosquitto,
+    mosquitto: Mosquitto,
     outside: Any,
     rtsp_server: Callable[..., RtspServer],
 ) -> None:
     """No broker and no camera: ready, degraded, and well by itself once they are there."""
-    broker.stop()
+    mosquitto.stop()
     port = free_port()
-    service.configure(broker.url, f"rtsp://admin:hunter2@127.0.0.1:{port}/red")
+    service.configure(mosquitto.url, f"rtsp://admin:hunter2@127.0.0.1:{port}/red")
     began = time.monotonic()
     service.start()
     took = time.monotonic() - began
     print(f"\nready after {took:.1f} s with nothing there")
     assert took <= 10
     machine.wait_until("says what is missing", "systemctl show -p StatusText smartbox | grep -q 'no broker'", 20)
-    broker.start()
+    mosquitto.start()
     rtsp_server({"/red": outside / "red.mp4"}, user="admin", password="hunter2", port=port)
-    consumer = Consumer(broker.port, "late")
+    consumer = Consumer(mosquitto.port, "late")
     began = time.monotonic()
     wait_for(lambda: begins(consumer), "the alarm", 150)
     print(f"alarm {time.monotonic() - began:.1f} s after camera and broker came")
@@ -222,9 +217,11 @@ def test_starts_with_everything_missing(
     consumer.close()
 
 
-def test_reload(machine: Machine, service: Service, broker: Mosquitto, camera: RtspServer, consumer: Consumer) -> None:
+def test_reload(
+    machine: Machine, service: Service, mosquitto: Mosquitto, camera: RtspServer, consumer: Consumer
+) -> None:
     """A good configuration is taken in place, the open episode goes on; a bad one changes nothing."""
-    episode = running(service, broker, camera, consumer)
+    episode = running(service, mosquitto, camera, consumer)
     pid = machine.main_pid()
     sessions = len(consumer.on("birth"))
     reload = machine.try_run("systemctl reload smartbox", 100)
@@ -244,7 +241,7 @@ def test_reload(machine: Machine, service: Service, broker: Mosquitto, camera: R
 
 
 def test_out_of_memory(
-    machine: Machine, service: Service, broker: Mosquitto, camera: RtspServer, consumer: Consumer
+    machine: Machine, service: Service, mosquitto: Mosquitto, camera: RtspServer, consumer: Consumer
 ) -> None:
     """A leak until the kernel kills it: back, and it says so.
 
@@ -252,7 +249,7 @@ def test_out_of_memory(
     from outside, by the same means.
     """
     engine = {"type": "hang", "trigger": TRIGGER, "how": "leak"}
-    episode = running(service, broker, camera, consumer, backends=[engine])
+    episode = running(service, mosquitto, camera, consumer, backends=[engine])
     pid = machine.main_pid()
     with machine.memory_limit(pid, 600_000_000):
         machine.run(f"runuser -u smartbox -- touch {TRIGGER}")
@@ -274,10 +271,10 @@ def drop_in(request: pytest.FixtureRequest, machine: Machine) -> Iterator[str]:
 
 
 def test_drop_ins(
-    machine: Machine, service: Service, broker: Mosquitto, camera: RtspServer, consumer: Consumer, drop_in: str
+    machine: Machine, service: Service, mosquitto: Mosquitto, camera: RtspServer, consumer: Consumer, drop_in: str
 ) -> None:
     """Everything works under them too, and LRSSD on either engine."""
-    running(service, broker, camera, consumer)
+    running(service, mosquitto, camera, consumer)
     score = machine.run("systemd-analyze security smartbox --no-pager | tail -1").split("smartbox.service:")[1]
     print(f"\n{drop_in}: exposure level {score.split()[0]}")
     for backend in ("onnxruntime", "tflite"):
