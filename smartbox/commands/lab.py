@@ -34,7 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train = parts.add_parser("train", help="train a model as a recipe says; goes on where it was stopped")
     train.add_argument("recipe", type=Path, help="YAML: data, net, schedule")
     train.add_argument("-o", "--out", type=Path, required=True, help="directory for checkpoint.pt and curve.csv")
-    train.add_argument("--threads", type=int, default=0, help="CPU threads of torch; default its own choice")
     export = parts.add_parser("export", help="checkpoint -> int8 bundle (ONNX and TFLite)")
     export.add_argument("recipe", type=Path, help="the one that it was trained by")
     export.add_argument("--checkpoint", type=Path, required=True, help="checkpoint.pt, as train writes it")
@@ -77,6 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     keygen = parts.add_parser("keygen", help="a new pair of keys; the public one is printed and written to FILE.pub")
     keygen.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the private key; keep it safe")
     keygen.add_argument("--reader", action="store_true", help="to open sealed pictures with, instead of to sign models")
+    for part in (train, export):
+        part.add_argument("--threads", type=count, metavar="N", default=0, help="CPU threads of torch; default its own")
     for part in (train, export, _formats_parser(parts), teach, simulate, score, platt, seal, keygen, examples, bring):
         part.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
@@ -180,8 +181,9 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _export(args: argparse.Namespace) -> dict[str, Any]:
-    from smartbox.lab import export, export_classify, recipe, recipe_classify, train_detect
+    from smartbox.lab import export, export_classify, recipe, recipe_classify, train_detect, training
 
+    training.limit(args.threads)
     release = export.Release(args.version, args.note)
     if recipe_classify.task_of(args.recipe) == "detect":
         plan = recipe.read(args.recipe)

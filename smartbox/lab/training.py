@@ -50,10 +50,15 @@ def save(state: dict[str, Any], path: Path) -> None:
     part.replace(path)
 
 
-def resumed(trainer: Any, out: Path, threads: int) -> Path:
-    """`out` made, torch's threads set (0: its own choice), `trainer` taken up where it stopped; its checkpoint."""
+def limit(threads: int) -> None:
+    """Torch computes on so many from now on; 0 leaves it its own choice."""
     if threads:
         torch.set_num_threads(threads)
+
+
+def resumed(trainer: Any, out: Path, threads: int) -> Path:
+    """`out` made, torch's threads set (0: its own choice), `trainer` taken up where it stopped; its checkpoint."""
+    limit(threads)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
