@@ -146,11 +146,12 @@ class OutboxMachine(RuleBasedStateMachine):
         finished = cut == len(self._steps)
         self._move_to(image)
         there = self._there()
-        unsure = set() if finished and what == "put" else {event.id for event in new}
-        unsure |= {new_id for new_id in self.known if new_id not in asked and new_id not in there}  # a data_loss
-        assert len(unsure & there.keys() - self._dropped(new)) in (0, len(unsure - self._dropped(new))) or not new
-        for new_id in unsure - there.keys():
-            self.known.pop(new_id, None)
+        counted = self._counted()
+        kept = {new_id for new_id, known in self.known.items() if new_id in there or known.seq in counted}
+        ours = {event.id for event in new}
+        assert ours <= kept or not (finished or ours & kept), "half a put"
+        for new_id in self.known.keys() - asked - kept:  # a put, or a data_loss, that the power came before
+            self.known.pop(new_id)
             self.told.pop(new_id, None)
         for new_id, known in self.known.items():
             now = there.get(new_id, "gone")
@@ -158,9 +159,10 @@ class OutboxMachine(RuleBasedStateMachine):
             known.state = now if now != "gone" else known.state if known.state != "waiting" else "gone"
         self._settled()
 
-    def _dropped(self, new: list[Event]) -> set[str]:
-        """Those of the put that did not fit into the bounds."""
-        return {event.id for event in new if self.known[event.id].state == "gone"}
+    def _counted(self) -> set[int]:
+        """Numbers of the events whose loss the file knows and has not yet reported."""
+        losses = [loss for loss in self._outbox._file.losses() if loss.what == "events"]
+        return {seq for loss in losses for seq in range(loss.first, loss.last + 1)}
 
     def _put_heard(self, phases: list[str]) -> list[Event]:
         with listening(self._steps):
