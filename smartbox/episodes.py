@@ -27,14 +27,13 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Literal
 
-from smartbox.cloudevent import timestamp
 from smartbox.dwell import HOLD_AFTER, LOST_AFTER, Dwell, freeze_gap
 from smartbox.geometry import Zone
 from smartbox.rules._base import RuleSettings
-from smartbox.rules._cooldowns import Cooldowns
 from smartbox.rules._crossings import Crossings
 from smartbox.rules._subjects import Subject, Waiting, assign, hidden
-from smartbox.types import EndReason, Event, Match, Phase, Scene, SlotState, Why
+from smartbox.telling import Teller
+from smartbox.types import EndReason, Event, Match, Scene, SlotState
 
 RESUME_S = 5.0
 """How long (s of received frames) a held object may take to be found again: a tracker has to confirm it first."""
@@ -81,16 +80,14 @@ class RuleRunner:
         self.rule = rule
         self.source = source
         self.zones = tuple(zone for zone in zones if zone.source == source)
-        self._new_id = new_id
+        self._teller = Teller(rule_id, kind, rule, source, new_id)
         self._freeze = freeze_gap(fps)
         self._crossings = Crossings.of(rule, self.zones)
         self._subjects: list[Subject] = []
         self._matches: list[Match] = []
         self._found: frozenset[int] = frozenset()  # tracks that the last inference found
         self._seen: frozenset[int] = frozenset()  # tracks that count
-        self._cooling = Cooldowns()
         self._numbers = count(1)
-        self.silent_until = -math.inf
         self.state: RunnerState = "on"
         self._time: float | None = None  # of the last scene
         self._since: float | None = None  # of the first silence
@@ -109,7 +106,7 @@ class RuleRunner:
         seconds = self._pass(scene.time)
         scene = self._trusted(scene)
         if self._crossings:
-            return self._instants(self._crossings.step(scene), scene)
+            return self._teller.instants(self._crossings.step(scene), scene)
         if scene.inferred or self.rule.every_frame:
             self._matches = self.rule.matches(scene, self.zones, self._active)
         return self._follow(scene, seconds)
@@ -159,15 +156,18 @@ class RuleRunner:
 
         What still holds then begins then. A time that has passed ends the silence.
         """
-        self.silent_until = until
+        self._teller.silent_until = until
+
+    @property
+    def silent_until(self) -> float:
+        return self._teller.silent_until
 
     def acknowledge(self, episode: str, by: str, time: float, utc: float) -> list[Event]:
         """An update of that episode which says who has seen it; from then on only news is told. Empty: not here."""
         subject = next((s for s in self._subjects if s.event and s.episode == episode), None)
         if subject is None:
             return []
-        subject.acknowledged = {"by": by, "at": timestamp(utc)}
-        return [self._event(subject, "update", time, utc)]
+        return [self._teller.acknowledge(subject, by, time, utc)]
 
     @property
     def waiting(self) -> tuple[Waiting, ...]:
@@ -175,8 +175,8 @@ class RuleRunner:
         return tuple(
             Waiting(s.number, s.match, s.dwell.started_at, min(1.0, s.dwell.elapsed / max(1e-6, after)))
             for s in self._subjects
-            if s.event is None and s.name not in self._cooling
-            for after in [self._alarm_after(s)]
+            if s.event is None and s.name not in self._teller.cooling
+            for after in [self._teller.alarm_after(s)]
             if after is not None
         )
 
@@ -186,7 +186,7 @@ class RuleRunner:
         return tuple(
             Followed(
                 s.number, s.match, self._state_of(s), s.dwell.holds, s.dwell.recent, s.dwell.elapsed,
-                self._alarm_after(s), s.episode,
+                self._teller.alarm_after(s), s.episode,
             )
             for s in self._subjects
         )  # fmt: skip
@@ -196,17 +196,13 @@ class RuleRunner:
             return "held"
         if subject.event:
             return "open"
-        if subject.name in self._cooling:
+        if subject.name in self._teller.cooling:
             return "cooling"
         return "settled" if subject.dwell.begun else "candidate"
 
     def number_of(self, episode: str) -> int | None:
         """Which candidate an open episode was."""
         return next((s.number for s in self._subjects if s.event and s.episode == episode), None)
-
-    def _alarm_after(self, subject: Subject) -> float | None:
-        after = self.rule.announce(subject.name)
-        return None if after is None else max(after, subject.dwell.spec.dwell)
 
     @property
     def open(self) -> tuple[Event, ...]:
@@ -265,7 +261,7 @@ class RuleRunner:
             self._seen = found | self._found if self.rule.forgives else found
             self._found = found
         scene = replace(scene, tracks=tuple(t for t in scene.tracks if t.id in self._seen))
-        self._cooling.pass_(scene)
+        self._teller.cooling.pass_(scene)
         return scene
 
     def _follow(self, scene: Scene, seconds: float) -> list[Event]:
@@ -311,83 +307,11 @@ class RuleRunner:
             else:
                 if dwell.ready and self.rule.armed(subject.name, self._active, self._watched):
                     dwell.begun = True
-                events += self._report(subject, time, utc)
+                events += self._teller.go_on(subject, time, utc)
         return events
-
-    def _report(self, subject: Subject, time: float, utc: float) -> list[Event]:
-        """The begin, an update or the end by age of a subject that goes on."""
-        elapsed, last = subject.dwell.elapsed, subject.event
-        if last is None:
-            after = self.rule.announce(subject.name)
-            due = after is not None and elapsed >= after and subject.name not in self._cooling
-            due = due and time >= self.silent_until
-            return [self._event(subject, "begin", time, utc)] if due and self._firm(subject) else []
-        if elapsed - subject.begun_at >= self.rule.max_duration:
-            return [self._end(subject, time, utc, "max_duration")]
-        worse = self.rule.severity_at(subject.match, elapsed) != last.severity
-        news = worse or (time - subject.told_at >= self.rule.update and not subject.acknowledged)
-        if news and time >= self.silent_until:
-            return [self._event(subject, "update", time, utc)]
-        return []
-
-    def _firm(self, subject: Subject) -> bool:
-        return subject.dwell.begun and subject.dwell.firm
 
     def _end_those(self, subjects: Sequence[Subject], time: float, utc: float, reason: EndReason) -> list[Event]:
         """Forget subjects, all but those that never end, with the end of each that has an episode."""
-        events = [self._end(s, time, utc, reason) for s in subjects if s.event]
+        events = [self._teller.end(s, time, utc, reason) for s in subjects if s.event]
         self._subjects = [s for s in self._subjects if s not in subjects or math.isinf(s.dwell.spec.end)]
-        return events
-
-    def _end(self, subject: Subject, time: float, utc: float, reason: EndReason) -> Event:
-        event = self._event(subject, "end", time, utc, reason)
-        subject.event = subject.episode = subject.acknowledged = None
-        if reason in {"cleared", "max_duration"}:
-            self._cooling.start(subject.name, time + self.rule.cooldown, subject.dwell.last_match)
-        return event
-
-    def _event(self, subject: Subject, phase: Phase, time: float, utc: float, reason: EndReason | None = None) -> Event:
-        dwell, match, event_id = subject.dwell, subject.match, self._new_id()
-        if phase == "begin":
-            subject.episode, subject.cls = event_id, self.rule.event_class(match)
-            subject.begun_at = dwell.elapsed
-            subject.started_utc = utc - (time - dwell.started_at)  # by the clock of now, which may have jumped since
-        ended = phase == "end"
-        event = Event(
-            id=event_id,
-            cls=subject.cls,
-            kind=self.kind,
-            phase=phase,
-            time_utc=utc,
-            monotonic=time,
-            severity=self.rule.severity_at(match, dwell.elapsed),
-            rule=self.rule_id,
-            camera=self.source,
-            zone=match.zone,
-            episode=subject.episode or event_id,
-            started_utc=subject.started_utc,
-            dwell_s=dwell.lasted if ended else dwell.elapsed,
-            ended_utc=utc - (time - dwell.last_match) if ended else None,
-            end_reason=reason,
-            objects=(match,),
-            detail={**match.detail, **({"acknowledged": subject.acknowledged} if subject.acknowledged else {})},
-            why=None if self.rule.instant else self._why(subject),
-        )
-        subject.event, subject.told_at = event, time
-        return event
-
-    def _why(self, subject: Subject) -> Why:
-        dwell, spec = subject.dwell, subject.dwell.spec
-        needs = self.rule.alarm_after(subject.name)
-        return Why(round(dwell.recent, 3), dwell.window, spec.enter, spec.exit, needs)
-
-    def _instants(self, matches: Sequence[Match], scene: Scene) -> list[Event]:
-        """A begin and its end for each moment."""
-        events: list[Event] = []
-        for match in matches:
-            if match.subject in self._cooling or scene.time < self.silent_until:
-                continue
-            subject = Subject(match, Dwell(self.rule.dwell_spec(match.subject), scene.time))
-            events.append(self._event(subject, "begin", scene.time, scene.utc))
-            events.append(self._end(subject, scene.time, scene.utc, "cleared"))
         return events

@@ -35,6 +35,7 @@ LAYER_2 = {
         "notify",
         "journal",
         "episodes",
+        "telling",
     ),
     *("active", "inbox", "linkstatus"),
 }
