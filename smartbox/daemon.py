@@ -36,6 +36,7 @@ from smartbox.pipeline import Pipeline
 from smartbox.publisher import Publisher
 from smartbox.remote import Remote
 from smartbox.secrets import redact
+from smartbox.silences import Silences
 from smartbox.statedir import StateDir
 from smartbox.supervise import Heartbeats, chain, supervise
 from smartbox.tape import Tape
@@ -84,6 +85,7 @@ class Daemon:
         self._backends: list[str] = []
         self._latest: dict[str, Sample] = {}
         self._errands = Errands()
+        self.silences = Silences(state, self.clock, self._pipelines)
         self._stopping = threading.Event()
         self.models = {
             name: Model(
@@ -140,6 +142,7 @@ class Daemon:
             publisher=self.publisher,
             pipelines=self._pipelines,
             latest=self._latest,
+            silences=self.silences,
             errands=self._errands,
             key=self.remote.key,
             desired=desired,
@@ -200,6 +203,7 @@ class Daemon:
         events: list[Event] = list(self._notices.after_restart(before))
         for source, pipeline in self._pipelines.items():
             events += pipeline.restore([e for e in before if e.camera == source and e.cls != "system"], now, utc)
+        self.silences.open()
         known = {(r.rule_id, r.source) for p in self._pipelines.values() for r in p.runners}
         gone = [e for e in before if e.cls != "system" and (e.rule, e.camera) not in known]
         events += [ended(e, self._new_id(), now, utc) for e in gone]
@@ -300,6 +304,7 @@ class Daemon:
     def _tick(self) -> Sequence[Event]:
         """Judge sources and models twice a second; what changed becomes system events and retained documents."""
         now, utc = self.clock.monotonic(), self.clock.utc()
+        self.silences.tend()
         self._errands.run()
         self.remote.tend()
         self._occupancy.tick()
@@ -348,6 +353,7 @@ class Daemon:
     def _swap(self, config: Config, made: Mapping[str, Pipeline]) -> None:
         now, utc, episodes = self.clock.monotonic(), self.clock.utc(), self.outbox.open_episodes()
         self.inference.commit(swap(self._pipelines, made, self.config, config, episodes, self._new_id, now, utc))
+        self.silences.tell()
         self.config = config
         self.publisher.watch([(rule, source) for rule in config.rules for source in watched(config, rule)])
         self.remote.reconfigured(config)
@@ -379,19 +385,16 @@ class Daemon:
     def report(self) -> dict[str, Any]:
         """The health document."""
         now = self.clock.monotonic()
+        boxes = self.mailboxes
         sources = {
-            name: {
-                "state": h.state,
-                "fps": round(h.fps, 2),
-                "last_sample_age_s": None if h.last_sample is None else round(now - h.last_sample, 2),
-                "received": self.mailboxes.received[name],
-                "replaced": self.mailboxes.replaced[name],
-            }
+            name: {**h.report(now), "received": boxes.received[name], "replaced": boxes.replaced[name]}
             for name, h in self.health.items()
         }
+        silences = [{"rule": s.rule, "source": s.source, "until": timestamp(s.until)} for s in self.silences.told()]
         inference = {name: timings.summary() for name, timings in self.inference.timings.items()}
         try:
             board = machine(self.config.box.state_dir)
         except OSError as error:
             board = {"error": error.strerror}
-        return {**board, "sources": sources, "inference": inference, "troubles": self.troubles()}
+        found = {"sources": sources, "inference": inference, "silences": silences, "troubles": self.troubles()}
+        return {**board, **found}

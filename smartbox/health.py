@@ -71,6 +71,11 @@ class SourceHealth:
         span = self.times[-1] - self.times[0] if len(self.times) > 1 else 0.0
         return (len(self.times) - 1) / span if span > 0 else 0.0
 
+    def report(self, now: float) -> dict[str, Any]:
+        """For the health document."""
+        age = None if self.last_sample is None else round(now - self.last_sample, 2)
+        return {"state": self.state, "fps": round(self.fps, 2), "last_sample_age_s": age}
+
 
 class Timings:
     """The last 500 durations of something, s."""

@@ -40,7 +40,7 @@ def swap(
 ) -> list[Event]:
     """Put the new pipelines in the place of those whose rules changed; returns the ends of what that ended.
 
-    Episodes of a rule that stays as it is go on, and so does its silence.
+    Episodes of a rule that stays as it is go on. Silences are the caller's to tell again.
     """
     events: list[Event] = []
     for source, pipeline in made.items():
@@ -51,9 +51,6 @@ def swap(
         mine = [event for event in episodes if event.camera == source and event.cls != "system"]
         events += [ended(event, new_id(), now, utc) for event in mine if event.rule not in same]
         events += pipeline.restore([event for event in mine if event.rule in same], now, utc)
-        silent = {runner.rule_id: runner.silent_until for runner in pipelines[source].runners}
-        for rule in same:
-            pipeline.silence(rule, silent[rule])
         pipelines[source] = pipeline
     return events
 

@@ -29,6 +29,7 @@ from smartbox.overlay import Overlay
 from smartbox.pipeline import Pipeline
 from smartbox.publisher import Publisher
 from smartbox.settings import parse_duration
+from smartbox.silences import Silences
 from smartbox.types import Event, Evidence, Frame, Sample
 
 _FRESH = 10.0  # s; an older picture is no picture of now
@@ -49,6 +50,7 @@ class Orders:
     publisher: Publisher
     pipelines: Mapping[str, Pipeline]
     latest: Mapping[str, Sample]
+    silences: Silences
     errands: Errands
     key: LinkKey
     desired: Desired | None
@@ -157,7 +159,7 @@ class Orders:
         return {"event": put.id, "seq": put.seq}
 
     def silence(self, command: Command) -> Mapping[str, Any]:
-        """{rule, for, source}: no begin and no update of that rule for so long; `0s` ends a silence."""
+        """{rule, for, source}: no begin and no update of that rule for so long, over restarts too; `0s` ends it."""
         args = _args(command, "rule", "for", "source")
         rule = args.get("rule")
         if not isinstance(rule, str) or rule not in self.config.rules:
@@ -169,11 +171,15 @@ class Orders:
         if not 0 <= seconds <= _LONGEST_SILENCE:
             raise CommandError("args.for: must be 0s to 7d")
         wanted = [self._source(args)] if "source" in args else list(self.pipelines)
-        until = self.clock.monotonic() + seconds
-        silenced = self.errands.ask(lambda: [s for s in wanted if self.pipelines[s].silence(rule, until)], "silence")
+
+        def told() -> tuple[list[str], float]:
+            mine = [s for s in wanted if any(runner.rule_id == rule for runner in self.pipelines[s].runners)]
+            return mine, self.silences.order(rule, mine, seconds) if mine else 0.0
+
+        silenced, until = self.errands.ask(told, "silence")
         if not silenced:
             raise CommandError(f"args.source: rule {rule!r} does not watch {short(args.get('source'))}")
-        return {"rule": rule, "sources": silenced, "until": timestamp(self.clock.utc() + seconds)}
+        return {"rule": rule, "sources": silenced, "until": timestamp(until)}
 
     def acknowledge(self, command: Command) -> Mapping[str, Any]:
         """{episode, by}: somebody has seen an open episode; its update says who."""
