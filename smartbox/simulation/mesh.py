@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import cos, sin
 
 import numpy as np
@@ -37,7 +38,7 @@ class Mesh:
     def normals(self) -> Vectors:
         """Unit normals, m x 3; zero for faces without area."""
         a, b, c, d = (self.points[self.faces[:, i]] for i in range(4))
-        n = np.cross(c - a, d - b)
+        n = cross(c - a, d - b)
         length = np.linalg.norm(n, axis=1, keepdims=True)
         unit: Vectors = n / np.maximum(length, 1e-12)
         return unit
@@ -71,40 +72,57 @@ def plain(
     return Mesh(
         points,
         faces,
-        np.tile(np.array(colour, float), (m, 1)),
+        np.full((m, 3), colour, float),
         np.full(m, gloss),
         np.full(m, glow),
         np.full(m, lift),
     )
 
 
+@lru_cache(maxsize=64)
 def strip_faces(rings: int, around: int, first: int = 0) -> Faces:
     """Quads between consecutive closed rings of `around` points each, ring by ring."""
     r, k = np.meshgrid(np.arange(rings - 1), np.arange(around), indexing="ij")
     a, b = first + r * around + k, first + r * around + (k + 1) % around
     faces: Faces = np.stack([a, b, b + around, a + around], axis=-1).reshape(-1, 4)
+    faces.setflags(write=False)
+    return faces
+
+
+@lru_cache(maxsize=64)
+def _skin(rings: int, around: int, turned: bool) -> Faces:
+    """Strips and both ends; turned: seen from the other side."""
+    ks, top, ends = np.arange(around), (rings - 1) * around, np.full((2, around), rings * around)
+    low = np.stack([(ks + 1) % around, ks, ends[0], ends[0]], axis=1)
+    high = np.stack([top + ks, top + (ks + 1) % around, ends[1] + 1, ends[1] + 1], axis=1)
+    faces: Faces = np.concatenate([strip_faces(rings, around), low, high])
+    faces = np.ascontiguousarray(faces[:, ::-1] if turned else faces)
+    faces.setflags(write=False)
     return faces
 
 
 def loft(rings: Vectors, colour: Colour, gloss: float = 0.0) -> Mesh:
     """Skin over rings (s x k x 3) with both ends closed. Faces: the strips ring-major, then the two ends."""
     s, k, _ = rings.shape
-    points = np.concatenate([rings.reshape(-1, 3), rings[0].mean(0)[None], rings[-1].mean(0)[None]])
-    ks = np.arange(k)
-    low = np.stack([(ks + 1) % k, ks, np.full(k, s * k), np.full(k, s * k)], axis=1)
-    top = (s - 1) * k
-    high = np.stack([top + ks, top + (ks + 1) % k, np.full(k, s * k + 1), np.full(k, s * k + 1)], axis=1)
-    faces = np.concatenate([strip_faces(s, k), low, high])
-    return outward(plain(points, faces, colour, gloss), rings)
+    points = np.concatenate([rings.reshape(-1, 3), rings[[0, -1]].mean(1)])
+    return plain(points, _skin(s, k, not _outward(rings)), colour, gloss)
 
 
-def outward(mesh: Mesh, rings: Vectors) -> Mesh:
-    """Turn the faces of a loft so that its skin looks away from its axis."""
-    s, k, _ = rings.shape
-    axis = (rings[:-1].mean(1) + rings[1:].mean(1)) / 2
-    middle = mesh.points[mesh.faces[: (s - 1) * k]].mean(1).reshape(s - 1, k, 3)
-    facing = np.einsum("skd,skd->", middle - axis[:, None], mesh.normals()[: (s - 1) * k].reshape(s - 1, k, 3))
-    return mesh if facing >= 0 else replace(mesh, faces=mesh.faces[:, ::-1])
+def _outward(rings: Vectors) -> bool:
+    """Whether strips as they come look away from their axis: by the sum over all, as single ones may be folded."""
+    across = np.concatenate([rings[:, 1:], rings[:, :1]], axis=1)
+    a, b, c, d = rings[:-1], across[:-1], across[1:], rings[1:]
+    axis = rings.sum(1) / rings.shape[1]
+    away = (a + b + c + d) / 4 - (axis[:-1, None] + axis[1:, None]) / 2
+    return float(np.vdot(away, cross(c - a, d - b))) >= 0
+
+
+def cross(a: Vectors, b: Vectors) -> Vectors:
+    """Of vectors along the last axis; np.cross takes five times as long for few."""
+    (ax, ay, az), (bx, by, bz) = (a[..., 0], a[..., 1], a[..., 2]), (b[..., 0], b[..., 1], b[..., 2])
+    out = np.empty(a.shape)
+    out[..., 0], out[..., 1], out[..., 2] = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    return out
 
 
 def box(low: tuple[float, float, float], high: tuple[float, float, float], colour: Colour, gloss: float = 0.0) -> Mesh:
@@ -136,18 +154,26 @@ def ellipsoid(
 def limb(start: Vectors, end: Vectors, radii: tuple[float, ...], colour: Colour, around: int = 7) -> Mesh:
     """A tapering tube from joint to joint with the given radii on the way; a little rounded at both ends."""
     along = end - start
-    length = max(float(np.linalg.norm(along)), 1e-6)
-    axis = along / length
-    side = np.cross(axis, [0.0, 1.0, 0.0] if abs(axis[1]) < 0.9 else [1.0, 0.0, 0.0])
-    side /= np.linalg.norm(side)
-    other = np.cross(axis, side)
+    axis = along / max(float(np.sqrt(along @ along)), 1e-6)
+    side = cross(axis, _Y if abs(axis[1]) < 0.9 else _X)
+    side /= np.sqrt(side @ side)
+    circle = _circle(around)
+    circle = circle[:, :1] * side + circle[:, 1:] * cross(axis, side)
+    widths = np.array([radii[0] * 0.6, *radii, radii[-1] * 0.6])
+    middles = np.empty((len(widths), 3))
+    middles[0], middles[-1] = start - axis * widths[0], end + axis * widths[-1]
+    middles[1:-1] = start + along * np.linspace(0.0, 1.0, len(radii))[:, None]
+    return loft(middles[:, None] + circle * widths[:, None, None], colour)
+
+
+_X, _Y = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
+
+
+@lru_cache(maxsize=16)
+def _circle(around: int) -> Vectors:
     turn = np.arange(around) * 2 * np.pi / around
-    circle = np.cos(turn)[:, None] * side + np.sin(turn)[:, None] * other
-    share = np.linspace(0.0, 1.0, len(radii))
-    rings = [start - axis * radii[0] * 0.6 + circle * radii[0] * 0.6]
-    rings += [start + along * t + circle * r for t, r in zip(share, radii, strict=True)]
-    rings += [end + axis * radii[-1] * 0.6 + circle * radii[-1] * 0.6]
-    return loft(np.array(rings), colour)
+    circle: Vectors = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    return circle
 
 
 def disc(centre: Vectors, normal: Vectors, radius: float, colour: Colour, lift: float, gloss: float = 0.0) -> Mesh:
