@@ -90,14 +90,16 @@ class PictureCheck:
         settings, was = self.settings, self._faults
         low, high = grey_levels(luma)
         out: set[Fault] = set()
-        # `hold` comes on top of what is found here, so a frozen picture is found that much earlier.
-        if time - self._news.last(time, luma) >= max(settings.frozen, self._news.patience) - settings.hold:
-            out.add("frozen")
         if high < settings.dark + (10 if "dark" in was else 0):
             out.add("dark")
         elif low > settings.bright - (10 if "bright" in was else 0):
             out.add("bright")
-        else:
+        if out and "frozen" not in was:
+            self._news.excuse(time)  # without light, or with all of it, even a live picture has no noise to tell it by
+        # `hold` comes on top of what is found here, so a frozen picture is found that much earlier.
+        elif time - self._news.last(time, luma) >= max(settings.frozen, self._news.patience) - settings.hold:
+            out.add("frozen")
+        if not out & {"dark", "bright"}:
             blurred = self._focus.lost(time, luma, settings.blurred * (1.3 if "blurred" in was else 1.0))
             if blurred:
                 out.add("blurred")
@@ -128,6 +130,10 @@ class _News:
     def patience(self) -> float:
         """Thrice the longest pause (s) of late: an encoder that codes noise away pauses, and is not frozen for it."""
         return 3 * max(self._pauses, default=0.0)
+
+    def excuse(self, time: float) -> None:
+        """Nothing can be said of the picture of `time`: it counts as new, and as no pause."""
+        self._last = time if self._last is not None else None
 
     def last(self, time: float, luma: Image) -> float:
         step = max(1, luma.shape[0] // 180)

@@ -187,6 +187,15 @@ def test_a_frozen_picture_that_is_coded_anew_is_frozen() -> None:
     assert came < 8 + 30  # x264 takes some key frames to settle
 
 
+@pytest.mark.parametrize("level", [16, 235])
+def test_a_cap_or_a_lamp_before_the_lens_is_not_frozen_as_well(level: int) -> None:
+    """Such a picture has no noise: one cause is one fault, and afterwards the picture lives as before."""
+    plain = np.full((H, W), level, np.uint8)
+    seen = judge(lambda t: plain if 20 <= t < 60 else noisy(view()), 120)
+    assert spells(seen, "frozen") == []
+    assert len(spells(seen, "dark" if level == 16 else "bright")) == 2
+
+
 def test_a_gap_freezes_nothing() -> None:
     check, still = PictureCheck(), noisy(view())
     for start in (0.0, 60.0, 120.0):
