@@ -88,6 +88,7 @@ def deliver(body: bytes, session: int, replayed: bool) -> bytes:
 
 def summary(event: Event) -> dict[str, Any]:
     """An open episode in short, for `active/…`."""
+    acknowledged = event.detail.get("acknowledged")
     return {
         "episode": event.episode,
         "kind": event.kind,
@@ -97,6 +98,7 @@ def summary(event: Event) -> dict[str, Any]:
         "started_at": timestamp(event.started_utc),
         "subjects": [match.subject for match in event.objects[:16]],
         "labels": sorted({match.label for match in event.objects}),
+        **({"acknowledged": acknowledged} if acknowledged else {}),
     }
 
 

@@ -43,7 +43,7 @@ def reported(cloud: Cloud, version: int, status: str) -> None:
 
 
 def test_what_stays_goes_on_and_what_changed_ends(box: Box, cloud: Cloud, signer: Signer) -> None:
-    wait_for(lambda: phases(cloud, "stays") and phases(cloud, "goes"), "both alarms")
+    wait_for(lambda: phases(cloud, "stays") and phases(cloud, "goes"), "both alarms", 60)
     cloud.command("silence", "q", rule="stays", **{"for": "1h"})
     cloud.answer("q", "done")
     rules = {"stays": STAYS, "new": {**STAYS, "severity": "low"}}
@@ -63,7 +63,7 @@ def test_what_stays_goes_on_and_what_changed_ends(box: Box, cloud: Cloud, signer
 
 
 def test_an_open_episode_is_acknowledged(box: Box, cloud: Cloud) -> None:
-    wait_for(lambda: phases(cloud, "stays"), "the alarm")
+    wait_for(lambda: phases(cloud, "stays"), "the alarm", 60)
     episode = cloud.last("active/stays/gate")[0]["episode"]
     cloud.command("acknowledge", "a", episode=episode, by="Ada")
     seq = cloud.answer("a", "done")["detail"]["seq"]
@@ -75,6 +75,16 @@ def test_an_open_episode_is_acknowledged(box: Box, cloud: Cloud) -> None:
     data = update()[0]["data"]
     assert (data["phase"], data["episode"]) == ("update", episode)
     assert data["detail"]["acknowledged"]["by"] == "Ada"
+
+    def listed() -> list[Any]:
+        active = cloud.last("active/stays/gate") or []
+        return [item.get("acknowledged") for item in active if item["episode"] == episode]
+
+    wait_for(lambda: listed() == [data["detail"]["acknowledged"]], "who has seen it, retained")
+    box.stop()
+    cloud.messages.clear()
+    box.start()
+    wait_for(lambda: listed() == [data["detail"]["acknowledged"]], "the same after a restart", 60)
     for args in ({"episode": "none", "by": "Ada"}, {"episode": episode}):
         cloud.command("acknowledge", f"no-{len(args)}", **args)
         assert "args." in cloud.answer(f"no-{len(args)}", "failed")["detail"]["reason"]
@@ -82,7 +92,7 @@ def test_an_open_episode_is_acknowledged(box: Box, cloud: Cloud) -> None:
 
 def test_it_is_taken_back_when_the_broker_is_lost(box: Box, cloud: Cloud, signer: Signer, mosquitto: Mosquitto) -> None:
     """Not confirmed yet, and the broker goes: the box starts anew with what was before."""
-    wait_for(lambda: phases(cloud, "stays"), "the alarm")
+    wait_for(lambda: phases(cloud, "stays"), "the alarm", 60)
     follower = box.daemon.remote._follower  # type: ignore[union-attr]
     follower._settings = follower._settings.model_copy(update={"confirm_after": 3600.0})  # type: ignore[union-attr]
     cloud.publish("desired", signer.document(1, {"rules": {}}), retain=True)
@@ -95,7 +105,7 @@ def test_it_is_taken_back_when_the_broker_is_lost(box: Box, cloud: Cloud, signer
 
 
 def test_zones_too(box: Box, cloud: Cloud, signer: Signer) -> None:
-    wait_for(lambda: phases(cloud, "stays"), "the alarm")
+    wait_for(lambda: phases(cloud, "stays"), "the alarm", 60)
     elsewhere = {"all": {"source": "gate", "polygon": [[0.9, 0.0], [1, 0], [1, 0.1]]}}
     cloud.publish("desired", signer.document(1, {"zones": elsewhere}), retain=True)
     wait_for(lambda: phases(cloud, "stays")[-1] == ("end", "config"), "the end")
