@@ -10,9 +10,11 @@ from smartbox.dwell import DwellSpec
 from smartbox.geometry import Zone
 from smartbox.rules._base import RuleSettings
 from smartbox.settings import Duration
-from smartbox.types import Match, Scene, Severity
+from smartbox.types import Fault, Match, Scene, Severity
 
 MANNED_S = 10.0
+HIDES: frozenset[Fault] = frozenset({"dark", "bright", "blurred", "moved"})
+"""Faults of a picture in which somebody may be there and not be found, or elsewhere than the zone says."""
 
 
 class Plugin(RuleSettings):
@@ -43,6 +45,10 @@ class Plugin(RuleSettings):
             detail = {"people": there, "min_people": self.min_people}
             found.append(Match(f"{kind}:{zone.id}", "person", 1.0, None, zone.id, detail))
         return found
+
+    def blind(self, scene: Scene) -> bool:
+        """Who is not found in a covered or dark picture may be there; who is found shows that it will do."""
+        return bool(scene.picture & HIDES) and len(self._eligible(scene, ["person"])) < self.min_people
 
     def dwell_spec(self, subject: str) -> DwellSpec:
         if subject.startswith("manned:"):

@@ -362,6 +362,18 @@ def test_sleep_is_silent_on_a_bad_picture(fault: str) -> None:
     assert begun == pytest.approx(148, abs=0.5)
 
 
+@pytest.mark.parametrize("fault", ["dark", "bright", "blurred", "moved"])
+def test_absence_waits_while_the_picture_would_hide_a_guard(fault: str) -> None:
+    """He is not found while it is covered, and that is no absence; who is found in spite of it mans the post."""
+    covered = Script([person(1, 0, 40), person(2, 90, 300)], 300, faults={(43, 90): fault})  # type: ignore[dict-item]
+    assert play(runner("absence", leave=20), covered) == []
+    found = Script([person(1, 0, 60)], 200, faults={(0, 60): fault})  # type: ignore[dict-item]
+    assert told(play(runner("absence", leave=20), found), "begin") == [("begin", 80.0)]
+    gone = Script([person(1, 0, 40)], 200, faults={(43, 63): fault})  # type: ignore[dict-item]
+    ((_, begun),) = told(play(runner("absence", leave=20), gone), "begin")
+    assert begun == pytest.approx(80, abs=2.0)
+
+
 def test_sleep_says_nothing_without_motion_or_about_unseen_people() -> None:
     assert play(runner("sleep"), Script([person(1, 0, 300)], 300)) == []
     unseen = Script([person(1, 0, 1)], 300, motion=0.0, infer_every=5000)
