@@ -3,6 +3,7 @@
     python -m benchmarks.score [--only RULE] [--scenarios NAME,…] [--columns scripted,pixels] [--jobs 2]
     python -m benchmarks.score --quiet 24 [--jobs 2]
     python -m benchmarks.score --real ../shared/data
+    python -m benchmarks.score --sound ../shared/data [--jobs 2]
 
 `scripted`: the exact boxes of all bodies as detections, and what a box's other measurements would say with them.
 `pixels`: the same scenario is drawn, and the shipped models see it. Truth and rules are the same in both columns.
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from benchmarks.score import quiet, real, report, store
+from benchmarks.score import quiet, real, report, sound, store
 from benchmarks.score.scenario import Scenario, scenarios
 
 COLUMNS = ("scripted", "pixels")
@@ -34,6 +35,7 @@ def main() -> int:
         "--quiet", type=float, metavar="HOURS", help="simulated hours at 1 fps in which nothing happens"
     )
     parser.add_argument("--real", type=Path, metavar="DIR", help="recordings and pictures of ../shared/data")
+    parser.add_argument("--sound", type=Path, metavar="DIR", help="held-out sounds of ../shared/data in background")
     parser.add_argument("--report", action="store_true", help="write the report from what is kept, and play nothing")
     parser.add_argument("--folder", type=Path, default=Path("docs"), help="where the report goes (default docs)")
     args = parser.parse_args()
@@ -46,7 +48,9 @@ def main() -> int:
         quiet.watch(args.quiet, args.jobs)
     if args.real:
         real.watch(args.real)
-    if not (args.quiet or args.real or args.report):
+    if args.sound:
+        sound.watch(args.sound, args.jobs)
+    if not (args.quiet or args.real or args.sound or args.report):
         chosen = _chosen(parser, args.only, args.scenarios)
         _play([(scenario, column) for column in columns for scenario in chosen], args.jobs)
     return report.write(args.folder)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.score import quiet, real
+from benchmarks.score import quiet, real, sound
 from benchmarks.score.scenario import scenarios
 from benchmarks.score.store import KEPT, Outcome, kept
 from smartbox.score import Result, score
@@ -48,7 +48,8 @@ def write(folder: Path) -> int:
             text.append(f"\n{old} of them were played before the last change of rules or simulator.")
         failed |= column == "scripted" and any(row["f1"] < 1 for row in out[column]["rules"].values())
         failed |= any(o.problem for o in done)
-    text += ["\n## Quiet\n", *quiet.section(out), "\n## Real pictures\n", *real.section(out)]
+    text += ["\n## Quiet\n", *quiet.section(out), "\n## Sound\n", *sound.section(out)]
+    text += ["\n## Real pictures\n", *real.section(out)]
     (folder / "score.md").write_text("\n".join(text) + "\n", encoding="utf-8")
     (folder / "score.json").write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
     print("\n".join(text))

@@ -1,0 +1,112 @@
+"""Stills of real cameras, each shown for some time as a slow camera would: a car park, and people who lie.
+
+A still stands for many equal frames, with a camera's noise, or it would rightly be told as frozen.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+from smartbox.lab.sets.boxed import Plugin as Boxed
+from smartbox.score import Truth
+from smartbox.types import Frame, Image
+
+ROOT = Path(__file__).resolve().parents[2]
+UTC = 1_790_000_000.0
+FPS = 1.0
+NOISE = 1.5  # grey levels
+
+PARKED_S = 30.0
+"""How long each still of the car park is shown: longer than a slot's `hold`, shorter than the dwell of what stands."""
+OVERSTAY_S = 40.0
+DRIVE = [[0.06, 0.66], [0.40, 0.66], [0.40, 0.97], [0.06, 0.97]]
+"""The drive before the slots. In no still does anything stand there, but for two persons in the last of seq1."""
+WALKERS = ("seq1_2013-02-22_07_15_01", 2)
+
+LYING_S = 40.0
+ASLEEP_S = 20.0
+
+
+def noisy(images: Sequence[Image], each_s: float, source: str = "camera") -> Iterator[Frame]:
+    """One after the other, `each_s` s each, at FPS."""
+    rng = np.random.default_rng(3_600_000)
+    for index in range(int(len(images) * each_s * FPS)):
+        time = index / FPS
+        image = images[int(time // each_s)]
+        seen = np.clip(image + rng.normal(0, NOISE, image.shape).astype(np.float32), 0, 255).astype(np.uint8)
+        yield Frame.of(source, index, time, UTC + time, seen)
+
+
+def read(path: Path) -> Image:
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR), np.uint8)
+
+
+def sequences(data: Path) -> dict[str, list[Path]]:
+    """The car park's stills by day, in order of time."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted((data / "parking").glob("*.webp")):
+        found.setdefault(path.name.partition("_")[0], []).append(path)
+    return found
+
+
+def slots_of(still: Path) -> list[dict[str, Any]]:
+    """[{id, polygon, occupied}] of one still."""
+    return list(json.loads(still.with_suffix(".json").read_text(encoding="utf-8"))["slots"])
+
+
+def held_out(still: Path) -> bool:
+    """Whether the slots' classifier was not trained on it, by its own recipe."""
+    recipe = yaml.safe_load((ROOT / "models" / "muffnet-slot" / "recipe.yaml").read_text(encoding="utf-8"))
+    (part,) = (part for part in recipe["data"] if part["type"] == "slots")
+    return still.stem.startswith(tuple(part["held_out"]))
+
+
+def parking_truth(source: str, stills: Sequence[Path], full_ratio: float, hold: float) -> list[Truth]:
+    """Who stands longer than OVERSTAY_S in a slot, when the lot is full, and who walks on the drive."""
+    taken = [{s["id"] for s in slots_of(still) if s["occupied"]} for still in stills]
+    found = []
+    for slot in sorted(set().union(*taken)):
+        for first, last in _runs([slot in now for now in taken]):
+            start, end = first * PARKED_S, (last + 1) * PARKED_S
+            found.append(Truth("parking", source, f"slot:{slot}", start, end, _due(start, end, OVERSTAY_S)))
+    total = len(slots_of(stills[0]))
+    for first, last in _runs([len(now) / total >= full_ratio for now in taken]):
+        start, end = first * PARKED_S, (last + 1) * PARKED_S
+        found.append(Truth("parking", source, "lot", start, end, _due(start, end, hold)))
+    found = [t for t in found if t.alarm_s is not None]
+    for number, still in enumerate(stills):
+        if still.stem == WALKERS[0]:
+            start, end = number * PARKED_S, (number + 1) * PARKED_S
+            found += [Truth("intrusion", source, f"walker {i + 1}", start, end) for i in range(WALKERS[1])]
+    return found
+
+
+def _due(start: float, end: float, dwell: float) -> float | None:
+    return start + dwell if start + dwell < end else None
+
+
+def _runs(holds: Sequence[bool]) -> list[tuple[int, int]]:
+    """First and last index of each stretch that holds."""
+    starts = [i for i, now in enumerate(holds) if now and not (i and holds[i - 1])]
+    ends = [i for i, now in enumerate(holds) if now and not (i + 1 < len(holds) and holds[i + 1])]
+    return list(zip(starts, ends, strict=True))
+
+
+def lying(data: Path) -> list[tuple[str, str, bool]]:
+    """(name, posture, held out) of the pictures whose people were boxed and looked at by eye."""
+    table = ROOT / "models" / "muffnet-posture" / "lying.tsv"
+    split = Boxed.model_validate({"folder": data / "lying", "table": table})
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return [(row["name"], row["posture"], split._held_out(row["name"])) for row in rows]
+
+
+def lying_truth(name: str, posture: str) -> list[Truth]:
+    asleep = [Truth("sleep", name, posture, 0.0, LYING_S, ASLEEP_S)] if posture == "lying" else []
+    return [Truth("intrusion", name, "person", 0.0, LYING_S), *asleep]
