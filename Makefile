@@ -30,15 +30,9 @@ dashboard: $(VENV)/run.stamp ## the demo with its dashboard in your browser; BOX
 	$(if $(BROKER),,scripts/debian-packages mosquitto)
 	$(BIN)/python deploy/dashboards/demo
 
-# Engines, torch and what listens to SQLite each have a process of their own: native code that goes wrong in one shall
-# not take the others along.
-FAST := not faults and not systemd and not arm and not slow and not machine
-test: $(VENV)/test.stamp $(VENV)/mic.stamp ## the test suite, without the long ones below; ARGS=… goes to pytest
+test: $(VENV)/test.stamp $(VENV)/mic.stamp ## the test suite, without the long ones below (JOBS=4); ARGS="tests/rules -k sleep" is a part
 	scripts/debian-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pytest -m '$(FAST)' --ignore tests/backends --ignore tests/lab $(ARGS)
-	$(BIN)/python -m pytest -m '$(FAST)' tests/backends
-	$(BIN)/python -m pytest -m '$(FAST)' tests/lab
-	$(BIN)/python -m pytest -m machine tests/faults/test_machine.py
+	$(BIN)/python scripts/test $(or $(JOBS),4) $(ARGS)
 
 lint: $(VENV)/test.stamp ## ruff, its format check, mypy
 	$(BIN)/ruff check .
