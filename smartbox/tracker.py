@@ -13,11 +13,27 @@ from scipy.optimize import linear_sum_assignment
 
 from smartbox.geometry import iou_matrix
 from smartbox.settings import Duration, Settings
-from smartbox.tracks import MEASURED, RECORD, Rows, anchors, boxes, centres, correct, note_movement, predict, units
+from smartbox.tracks import (
+    EDGE,
+    MEASURED,
+    RECORD,
+    Rows,
+    anchors,
+    boxes,
+    centres,
+    correct,
+    note_movement,
+    predict,
+    units,
+)
 from smartbox.types import Detections, Floats, Track
 
 GONE = -np.inf
 WATCHED = np.inf
+WITHIN = 0.85
+"""Share of the smaller of two boxes that lies in the larger one when both show one thing."""
+COMPARABLE = 0.35
+"""And their least overlap (IoU): a car before a bus is less of it."""
 
 Index = NDArray[np.intp]
 Flags = NDArray[np.bool_]
@@ -99,13 +115,14 @@ class Tracker:
         self._forget_gap(time, step)
         predict(self._rows, ~self._standing(), step)
         xyxy, score, group, labels = self._sorted(detections)
-        row, det = self._associate(time, xyxy, score, group, step)
+        row, det = self._associate(time, xyxy, score, group)
         self._hit(time, row, det, xyxy, score, labels)
         missed = np.ones(len(self._rows), bool)
         missed[row] = False
         self._miss(time, missed)
-        new = score >= self.settings.high
-        new[det] = False
+        explained = np.zeros(len(score), bool)
+        explained[det] = True
+        new = (score >= self.settings.high) & ~explained & ~repeated(xyxy, group, explained)
         self._begin(time, xyxy[new], score[new], group[new], [name for name, n in zip(labels, new, strict=True) if n])
         self._cover(time)
         return self._listing(time, inferred=True)
@@ -146,9 +163,7 @@ class Tracker:
     def _group(self, label: str) -> int:
         return self._groups.setdefault(self.settings.groups.get(label, label), len(self._groups))
 
-    def _associate(
-        self, time: float, xyxy: Floats, score: Floats, group: NDArray[np.int64], step: float
-    ) -> tuple[Index, Index]:
+    def _associate(self, time: float, xyxy: Floats, score: Floats, group: NDArray[np.int64]) -> tuple[Index, Index]:
         """Pairs (row, detection): sure ones by overlap, faint ones by overlap, sure ones by distance.
 
         First for what was found a moment ago, then for what is only remembered: who comes to stand where another
@@ -172,7 +187,7 @@ class Tracker:
             ):
                 r, d = np.flatnonzero(free_row & some), np.flatnonzero(free_det & dets)
                 if len(r) and len(d):
-                    likeness = self._closeness(r, xyxy[d], step) * same[np.ix_(r, d)] if near else overlap[np.ix_(r, d)]
+                    likeness = self._closeness(time, r, xyxy[d]) * same[np.ix_(r, d)] if near else overlap[np.ix_(r, d)]
                     i, j = assign(likeness, least)
                     free_row[r[i]] = free_det[d[j]] = False
                     pairs.append((r[i], d[j]))
@@ -180,15 +195,17 @@ class Tracker:
             return np.zeros(0, np.intp), np.zeros(0, np.intp)
         return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
 
-    def _closeness(self, row: Index, xyxy: Floats, step: float) -> Floats:
+    def _closeness(self, time: float, row: Index, xyxy: Floats) -> Floats:
         """n x m, 1 where the predicted centre is met, 0 at three sigma or more and where sizes differ too much."""
         rows, standing = self._rows[row], self._standing()[row]
-        pos, seen = rows["pos"], np.isnan(rows["missed_since"])
+        pos = rows["pos"]
         size = xyxy[:, 2:] - xyxy[:, :2]
         away = (pos[:, None, :2] - (xyxy[:, :2] + size / 2)) / units(pos)[:, None]
         reach = np.minimum(3 * np.sqrt(rows["cov"][:, 0] + MEASURED), 1.5)
         # A standing object may set off, but only if it was there a moment ago: what stops in front of it is another.
-        reach = np.where(standing, np.where(seen, np.minimum(reach, 0.1 + step), 0.0), reach)
+        recent = np.isnan(rows["missed_since"]) | (time - rows["missed_since"] < self.settings.coast)
+        set_off = np.where(recent, np.minimum(reach, 0.1 + time - rows["last_seen"]), 0.0)
+        reach = np.where(standing, set_off, reach)
         ratio = (pos[:, None, 2:] / size).prod(-1)
         near = 1 - np.hypot(away[..., 0], away[..., 1]) / np.maximum(reach, 1e-9)[:, None]
         return np.where((ratio > 0.4) & (ratio < 2.5), np.clip(near, 0, 1), 0.0).astype(np.float32)
@@ -296,6 +313,22 @@ class Tracker:
     def _label(self, track: int) -> str:
         votes = self._votes[track]
         return max(votes, key=lambda label: (votes[label], label))
+
+
+def repeated(xyxy: Floats, group: NDArray[np.int64], explained: Flags) -> Flags:
+    """Which of n detections, best first, lie in or round an explained or a better one of their group, not much smaller
+    or larger: a body with its shadow, or without its legs. Cut by the same edge of the picture they may be two, who
+    come in one after the other.
+    """
+    overlap, size = iou_matrix(xyxy, xyxy), (xyxy[:, 2:] - xyxy[:, :2]).prod(1)
+    smaller, both = np.minimum(size[:, None], size), size[:, None] + size
+    within = overlap * both / (1 + overlap) >= WITHIN * smaller  # the intersection is iou / (1 + iou) of both sizes
+    edge = np.concatenate([xyxy[:, :2] <= EDGE, xyxy[:, 2:] >= 1 - EDGE], 1)
+    cut = (edge[:, None] & edge).any(2)
+    better = explained | np.tri(len(xyxy), k=-1, dtype=bool)
+    same = (group[:, None] == group) & ~np.eye(len(xyxy), dtype=bool)
+    shown: Flags = (within & (overlap >= COMPARABLE) & better & same & ~cut).any(1)
+    return shown
 
 
 def assign(likeness: Floats, least: float) -> tuple[Index, Index]:

@@ -219,6 +219,38 @@ def test_a_faint_ghost_does_not_hand_one_visitor_to_the_next() -> None:
     assert len(ids(follow(Tracker(), 5, 20.0, room))) == 2
 
 
+@pytest.mark.parametrize("more", [(0.408, 0.318, 0.464, 0.562), (0.395, 0.316, 0.45, 0.57), (0.402, 0.31, 0.445, 0.69)])
+def test_a_body_found_again_with_its_shadow_or_its_legs_is_one_object(more: Box) -> None:
+    """The two boxes overlap by less than half, and either may be the better one."""
+    body = (0.41, 0.32, 0.437, 0.54)
+
+    def world(t: float) -> list[Seen]:
+        score, other = (0.74, 0.6) if round(t * 5) % 4 else (0.6, 0.9)
+        return [("person", body, score)] if t < 1 else [("person", body, score), ("person", more, other)]
+
+    assert ids(follow(Tracker(), 5, 6.0, world)) == {1}
+
+
+def test_who_comes_in_close_behind_another_is_another() -> None:
+    """Both are cut by the picture's edge, as high as one another, and so share three edges."""
+
+    def world(t: float) -> list[Seen]:
+        first, second = 0.15 * t, 0.15 * (t - 0.5)
+        return [("person", (max(0.0, x - 0.06), 0.4, x, 0.65), 0.8) for x in (first, second) if x > 0.02]
+
+    assert ids(follow(Tracker(), 5, 2.0, world)) == {1, 2}
+
+
+def test_who_sets_off_while_hardly_found_keeps_his_id() -> None:
+    """He stood for long, is missed for half a second, and then is a step away."""
+
+    def world(t: float) -> list[Seen]:
+        x = 0.3 + 0.1 * max(0.0, t - 10.0)
+        return [] if 10.0 <= t < 10.7 else [person(x)]
+
+    assert ids(follow(Tracker(), 5, 13.0, world)) == {1}
+
+
 def test_the_score_of_a_track_follows_slowly() -> None:
     scenes = follow(Tracker(), 5, 10.0, lambda t: [person(0.5, score=0.3 if t == 5.0 else 0.8)])
     assert all(tracks[0].score > 0.7 for t, tracks in scenes if t > 0.2)
