@@ -125,8 +125,11 @@ class Loss:
 
 
 def losses(logits: Any, coarse: Any, final: Any, where: Cells, targets: list[Targets]) -> Loss:
-    """Quality focal loss (Li et al., 2020) on N x A x C; GIoU on the final (N x A x 4, ltrb) and coarse boxes."""
-    coarse_boxes, boxes = decode(coarse, where), decode(final, where)
+    """Quality focal loss (Li et al., 2020) on N x A x C; GIoU on the final (N x A x 4, ltrb) and coarse boxes.
+
+    coarse: None where a net has but one step.
+    """
+    boxes = decode(final, where)
     goal, weight = torch.zeros_like(logits), torch.ones_like(logits)
     picked, wanted, quality = [], [], []
     for n, target in enumerate(targets):
@@ -144,6 +147,9 @@ def losses(logits: Any, coarse: Any, final: Any, where: Cells, targets: list[Tar
     qfl = (F.binary_cross_entropy_with_logits(logits, goal, reduction="none") * focal * weight).sum() / total
     index, target_boxes, worth = torch.cat(picked), torch.cat(wanted), torch.cat(quality).clamp(min=0.05)
     final_loss = ((1 - giou(boxes.flatten(0, 1)[index], target_boxes)) * worth).sum() / total
+    parts = {"class": qfl.item(), "box": final_loss.item()}
+    if coarse is None:
+        return Loss(qfl + 2.0 * final_loss, parts)
+    coarse_boxes = decode(coarse, where)
     coarse_loss = ((1 - giou(coarse_boxes.flatten(0, 1)[index], target_boxes)) * worth).sum() / total
-    parts = {"class": qfl.item(), "box": final_loss.item(), "coarse": coarse_loss.item()}
-    return Loss(qfl + 2.0 * final_loss + 0.5 * coarse_loss, parts)
+    return Loss(qfl + 2.0 * final_loss + 0.5 * coarse_loss, parts | {"coarse": coarse_loss.item()})

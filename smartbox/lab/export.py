@@ -18,7 +18,6 @@ from smartbox.lab.augment import plain
 from smartbox.lab.data import Picture
 from smartbox.lab.graph import Graph, capture
 from smartbox.lab.macs import count
-from smartbox.lab.nets.lrssd import STRIDES, Lrssd
 from smartbox.lab.quantize import FakeQuant, calibrate, freeze
 from smartbox.lab.recipe import Recipe
 from smartbox.lab.train_detect import DEVIATION, MEAN, normalise
@@ -39,7 +38,7 @@ class Release:
 
 def restore(recipe: Recipe, checkpoint: Path) -> Any:
     """The averaged net of a checkpoint, in eval."""
-    net = Lrssd(recipe.net.spec(len(recipe.labels)))
+    net = recipe.net.build(len(recipe.labels))
     net.load_state_dict(torch.load(checkpoint, weights_only=True)["ema"])
     return net.eval()
 
@@ -69,16 +68,19 @@ def write(out: Path, recipe: Recipe, net: Any, fake: FakeQuant | None, release: 
     graph, side = graph_of(net), recipe.size
     files = formats.write(out, recipe.name, freeze(fake) if fake else graph, (side, side, 3))
     cost = count(net, (side, side))
-    draft = manifest(recipe, release, files, Cost(macs=cost.macs, params=cost.params))
+    draft = manifest(recipe, net.strides, release, files, Cost(macs=cost.macs, params=cost.params))
     inputs = golden_input(side)
     wanted = golden.answers(graph, inputs)
     allowed = golden.tolerances(fake, wanted, golden.answers(fake, inputs)) if fake else golden.FLOAT
     return formats.finish(out, draft, {"image": inputs}, wanted, allowed)
 
 
-def manifest(recipe: Recipe, release: Release, files: dict[str, ModelFile], cost: Cost) -> Manifest:
-    cells = sum((recipe.size // s) ** 2 for s in STRIDES)
-    decoder = {"type": "lrssd", "strides": list(STRIDES), **recipe.decoding.model_dump()}
+def manifest(
+    recipe: Recipe, strides: Sequence[int], release: Release, files: dict[str, ModelFile], cost: Cost
+) -> Manifest:
+    """strides: of each map of boxes, as the net gives them."""
+    cells = sum((recipe.size // s) ** 2 for s in strides)
+    decoder = {"type": "lrssd", "strides": list(strides), **recipe.decoding.model_dump()}
     return Manifest(
         name=recipe.name,
         version=release.version,

@@ -81,19 +81,28 @@ class _Float:
         return self.node("Resize", [*inputs, "", twice], out, **how)
 
     def rows(self, name: str, channels: int) -> str:
-        """N x C x H x W -> N x HW x C float."""
+        """N x (k channels) x H x W -> N x kHW x channels float, as `layers.rows`."""
+        boxes = self.graph.channels(name) // channels
+        if boxes > 1:
+            parts = self.constant(f"parts_{boxes}_{channels}", np.array([0, boxes, channels, -1], np.int64))
+            each = self.node("Reshape", [self.real(name, "output"), parts], f"{name}_each")
+            last = self.node("Transpose", [each], f"{name}_last", perm=[0, 1, 3, 2])
+            shape = self.constant(f"rows_{channels}", np.array([0, -1, channels], np.int64))
+            return self.node("Reshape", [last, shape], f"{name}_rows")
         last = self.node("Transpose", [self.real(name, "output")], f"{name}_last", perm=[0, 2, 3, 1])
         shape = self.constant(f"rows_{channels}", np.array([0, -1, channels], np.int64))
         return self.node("Reshape", [last, shape], f"{name}_rows")
 
     def detections(self, height: int, width: int) -> list[Any]:
         """The outputs of a detector; the cells of all scales one after the other."""
-        classes, cells = self.channels(self.graph.outputs[0][0]), 0
+        classes, cells = self.graph.classes, 0
         scores, boxes = [], []
-        for scale, (logits, coarse, correction) in enumerate(self.graph.outputs):
+        for scale, (logits, *sides) in enumerate(self.graph.outputs):
             scores.append(self.rows(logits, classes))
-            boxes.append(self.node("Add", [self.rows(coarse, 4), self.rows(correction, 4)], f"{correction}_sum"))
-            cells += (height >> scale + FIRST_LEVEL) * (width >> scale + FIRST_LEVEL)
+            terms = [self.rows(name, 4) for name in sides]
+            boxes.append(self.node("Add", terms, f"{sides[-1]}_sum") if len(terms) == 2 else terms[0])
+            each = self.graph.channels(logits) // classes
+            cells += each * (height >> scale + FIRST_LEVEL) * (width >> scale + FIRST_LEVEL)
         self.node("Concat", scores, "scores", axis=1)
         self.node("Concat", boxes, "boxes", axis=1)
         info = helper.make_tensor_value_info
@@ -106,17 +115,14 @@ class _Float:
         """The output of a classifier."""
         name = self.graph.outputs[0][0]
         self.node("Flatten", [self.real(name, "output")], "scores", axis=1)
-        return [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", self.channels(name)])]
-
-    def channels(self, name: str) -> int:
-        return next(len(op.weight) for op in self.graph.ops if op.name == name)
+        return [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", self.graph.classes])]
 
     def model(self, shape: Shape) -> Any:
         """All of the graph for inputs of `shape`, with a free batch."""
         self.image()
         for op in self.graph.ops:
             self.keep(self.compute(op), op)
-        outputs = self.detections(*shape[:2]) if len(self.graph.outputs[0]) == 3 else self.classes()
+        outputs = self.detections(*shape[:2]) if self.graph.detects else self.classes()
         inputs = [helper.make_tensor_value_info(self.source, TensorProto.UINT8, ["N", *shape])]
         graph = helper.make_graph(self.nodes, "smartbox", inputs, outputs, list(self.constants.values()))
         opsets = [helper.make_opsetid("", OPSET)]

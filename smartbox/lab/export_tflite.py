@@ -4,6 +4,7 @@ Input 1 x H x W x C uint8; outputs as those of the ONNX file, batch 1. int8 tens
 TFLite's SAME padding is lopsided at stride 2, so those are padded explicitly.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -107,34 +108,51 @@ class _Writer:
         size = ((height + 2 * side - k) // op.stride + 1, (width + 2 * side - k) // op.stride + 1)
         return wide, size, tflite.Padding.VALID
 
-    def rows(self, name: str) -> int:
-        """1 x H x W x C int8 -> 1 x HW x C float."""
-        height, width, channels = self.shape[name]
-        return self.reshaped(name, f"{name}_rows", [1, height * width, channels])
+    def rows(self, name: str, channels: int) -> int:
+        """1 x H x W x (k channels) int8 -> 1 x kHW x channels float, as `layers.rows`."""
+        height, width, every = self.shape[name]
+        boxes, cells = every // channels, height * width
+        if boxes == 1:
+            return self.reshaped(name, f"{name}_rows", [1, cells, channels])
+        each = self.reshaped(name, f"{name}_each", [1, cells, boxes, channels])
+        order = self.flat.constant(f"{name}_order", np.array([0, 2, 1, 3], np.int32))
+        turned = self.flat.tensor(f"{name}_turned", (1, boxes, cells, channels), "float32")
+        self.flat.operator("TRANSPOSE", [each, order], turned, "TransposeOptions")
+        return self.shaped(turned, f"{name}_rows", [1, boxes * cells, channels])
 
     def reshaped(self, name: str, label: str, shape: list[int]) -> int:
         real = self.flat.tensor(f"{name}_real", (1, *self.shape[name]), "float32")
         self.flat.operator("DEQUANTIZE", [self.index[name]], real, "DequantizeOptions", 2)
-        wanted = self.flat.constant(f"{name}_shape", np.array(shape, np.int32))
+        return self.shaped(real, label, shape)
+
+    def shaped(self, real: int, label: str, shape: list[int]) -> int:
+        wanted = self.flat.constant(f"{label}_shape", np.array(shape, np.int32))
         flat = self.flat.tensor(label, shape, "float32")
         return self.flat.operator("RESHAPE", [real, wanted], flat, "ReshapeOptions", NewShape=shape)
 
-    def summed(self, coarse: str, refine: str) -> int:
-        height, width, channels = self.shape[coarse]
-        out = self.flat.tensor(f"{refine}_sum", (1, height * width, channels), "float32")
-        return self.flat.operator("ADD", [self.rows(coarse), self.rows(refine)], out, "AddOptions")
+    def sides(self, names: tuple[str, ...]) -> int:
+        """The boxes of one scale: one map, or the sum of two."""
+        first, *more = (self.rows(name, 4) for name in names)
+        if not more:
+            return first
+        height, width, channels = self.shape[names[0]]
+        out = self.flat.tensor(f"{names[-1]}_sum", (1, height * width, channels), "float32")
+        return self.flat.operator("ADD", [first, *more], out, "AddOptions")
 
     def joined(self, name: str, parts: list[int], cells: int, channels: int) -> int:
         out = self.flat.tensor(name, (1, cells, channels), "float32")
         return self.flat.operator("CONCATENATION", parts, out, "ConcatenationOptions", Axis=1)
 
     def detections(self) -> list[int]:
-        levels = self.quant.graph.outputs
-        cells = sum(self.shape[logits][0] * self.shape[logits][1] for logits, _, _ in levels)
-        scores = [self.rows(logits) for logits, _, _ in levels]
-        boxes = [self.summed(coarse, refine) for _, coarse, refine in levels]
-        classes = self.shape[levels[0][0]][2]
+        levels, classes = self.quant.graph.outputs, self.quant.graph.classes
+        cells = sum(math.prod(self.shape[logits]) // classes for logits, *_ in levels)
+        scores = [self.rows(logits, classes) for logits, *_ in levels]
+        boxes = [self.sides(tuple(names)) for _, *names in levels]
         return [self.joined("scores", scores, cells, classes), self.joined("boxes", boxes, cells, 4)]
+
+    def classes(self) -> int:
+        name = self.quant.graph.outputs[0][0]
+        return self.reshaped(name, "scores", [1, self.quant.graph.classes])
 
 
 def to_tflite(quant: QuantGraph, shape: Shape, path: Path, source: str = "image") -> None:
@@ -143,7 +161,5 @@ def to_tflite(quant: QuantGraph, shape: Shape, path: Path, source: str = "image"
     image = writer.image(source)
     for item in quant.ops:
         writer.write(item)
-    logits = quant.graph.outputs[0][0]
-    detector = len(quant.graph.outputs[0]) == 3
-    outputs = writer.detections() if detector else [writer.reshaped(logits, "scores", [1, writer.shape[logits][2]])]
+    outputs = writer.detections() if quant.graph.detects else [writer.classes()]
     path.write_bytes(writer.flat.finish([image], outputs, "smartbox int8"))

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from smartbox.agreement import noise
 from smartbox.lab.graph import Graph, run
+from smartbox.lab.nets.lrssd import flatten
+from smartbox.lab.nets.ssd import Ssd
 from smartbox.lab.quantize import FakeQuant
 from smartbox.manifest import Tolerance
 from smartbox.types import Floats
@@ -32,8 +34,8 @@ def outputs(levels: list[tuple[Any, ...]]) -> dict[str, Floats]:
     """The graph's outputs as the files name and shape them."""
     if len(levels[0]) == 1:
         return {"scores": levels[0][0].flatten(1).numpy()}
-    parts = [torch.cat([level[i].flatten(2).transpose(1, 2) for level in levels], 1) for i in range(3)]
-    return {"scores": parts[0].numpy(), "boxes": (parts[1] + parts[2]).numpy()}
+    logits, _, boxes = Ssd.flat(levels) if len(levels[0]) == 2 else flatten(levels)
+    return {"scores": logits.numpy(), "boxes": boxes.numpy()}
 
 
 @torch.no_grad()

@@ -32,8 +32,9 @@ class Op:
 class Graph:
     """Operations in order.
 
-    outputs: names of tensors; of a detector per scale (class logits, coarse boxes, correction), of a classifier once
-    (class logits,). The input is (value - mean) / deviation of the uint8 values that the box gives.
+    outputs: names of tensors; of a detector per scale (class logits, coarse boxes, correction) or, with k boxes a cell,
+    (class logits, boxes); of a classifier once (class logits,). The input is (value - mean) / deviation of the uint8
+    values that the box gives.
     """
 
     input: str
@@ -43,6 +44,20 @@ class Graph:
     """Tensor -> the tensor whose scale it must share: parts of a concat, pools and upsampling change no value."""
     mean: int = round(MEAN)
     deviation: float = DEVIATION
+
+    @property
+    def detects(self) -> bool:
+        return len(self.outputs[0]) > 1
+
+    def channels(self, name: str) -> int:
+        """Of the output of a convolution."""
+        return next(len(op.weight) for op in self.ops if op.name == name)
+
+    @property
+    def classes(self) -> int:
+        """That the outputs tell apart; the last map of a detector holds the four sides of each box."""
+        logits, last = self.channels(self.outputs[0][0]), self.channels(self.outputs[0][-1])
+        return logits * 4 // last if self.detects else logits
 
 
 class _Tracer(fx.Tracer):

@@ -1,30 +1,50 @@
 """The one file that a training reads: data, net, schedule. Its keys are these fields."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
 from smartbox.errors import ConfigError, Problem
-from smartbox.lab.nets.lrssd import LrssdSpec
+from smartbox.lab.nets.lrssd import Lrssd, LrssdSpec
 from smartbox.lab.nets.muffnet import MuffSpec
+from smartbox.lab.nets.ssd import Ssd, SsdSpec
 from smartbox.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Net(Settings):
-    """LRSSD on MuffNet."""
+    """A head on MuffNet."""
 
+    head: Literal["lrssd", "ssd"] = "lrssd"
+    """ssd: the plain one, to be compared with; it has no `features`."""
     stem: int = 24
     stages: tuple[int, int, int] = (112, 224, 448)
     widths: tuple[int, int, int] = (56, 112, 224)
     blocks: tuple[int, int, int] = (1, 2, 1)
     features: int = 96
 
+    @property
+    def backbone(self) -> MuffSpec:
+        return MuffSpec(self.stem, self.stages, self.widths, self.blocks)
+
     def spec(self, classes: int) -> LrssdSpec:
-        return LrssdSpec(MuffSpec(self.stem, self.stages, self.widths, self.blocks), classes, self.features)
+        return LrssdSpec(self.backbone, classes, self.features)
+
+    def build(self, classes: int) -> Lrssd | Ssd:
+        """The untrained net."""
+        return Ssd(SsdSpec(self.backbone, classes)) if self.head == "ssd" else Lrssd(self.spec(classes))
+
+
+class Simulated(Settings):
+    """As of `smartbox lab simulate`."""
+
+    seed: Annotated[int, Field(ge=1_000_000)]
+    count: Annotated[int, Field(gt=0)]
+    park: bool = False
+    above: Share = 0.0
 
 
 class DataSet(Settings):
@@ -33,6 +53,8 @@ class DataSet(Settings):
     name: str = ""
     """What the manifest calls it."""
     folder: Path
+    simulated: Simulated | None = None
+    """How the folder is made where it is not there."""
     teacher: Path | None = None
     """npz of a teacher's boxes, as `lab teach` writes it."""
     open: tuple[str, ...] = ()

@@ -16,11 +16,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from smartbox.errors import ConfigError
+from smartbox.lab import simulated
 from smartbox.lab.assign import Targets, cells, losses
 from smartbox.lab.augment import Augment, Example
 from smartbox.lab.data import Picture, load
 from smartbox.lab.distil import Imitation, Lesson, Teacher
-from smartbox.lab.nets.lrssd import STRIDES, Lrssd, flatten
+from smartbox.lab.nets.lrssd import Lrssd
+from smartbox.lab.nets.ssd import Ssd
 from smartbox.lab.pseudo import ambiguous, join
 from smartbox.lab.recipe import DataSet, Recipe, Stage
 from smartbox.lab.slim import slim, spec_of
@@ -88,6 +91,8 @@ def gather(recipe: Recipe) -> tuple[list[Picture], list[float]]:
 def prepare(recipe: Recipe, data: DataSet) -> list[Picture]:
     """The pictures of one data set, with what its teacher and its doubts say."""
     index = recipe.labels.index
+    if data.simulated and not (data.folder / "classes.txt").is_file():
+        simulated.write(data.folder, recipe.labels, **data.simulated.model_dump())
     found = load(data.folder, recipe.labels)
     if data.teacher:
         groups = [tuple(map(index, members)) for members in recipe.groups.values()]
@@ -100,9 +105,12 @@ def prepare(recipe: Recipe, data: DataSet) -> list[Picture]:
     return found
 
 
-def begin(path: Path, like: Lrssd) -> Lrssd:
+def begin(path: Path, like: Lrssd | Ssd) -> Lrssd | Ssd:
     """The net of a checkpoint, cut down to the widths of `like` where it is wider."""
     state = torch.load(path, weights_only=True)["ema"]
+    if isinstance(like, Ssd):
+        like.load_state_dict(state)
+        return like
     net = Lrssd(spec_of(state))
     net.load_state_dict(state)
     return net if net.spec == like.spec else slim(net, like.spec)
@@ -114,7 +122,9 @@ class Trainer:
     def __init__(self, recipe: Recipe) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
-        fresh = Lrssd(recipe.net.spec(len(recipe.labels)))
+        if recipe.distil and recipe.net.head == "ssd":
+            raise ConfigError("distil: the plain ssd head has no features to imitate a teacher with; leave it out")
+        fresh = recipe.net.build(len(recipe.labels))
         net: Any = begin(recipe.start, fresh) if recipe.start else fresh
         self.net = net.to(memory_format=torch.channels_last)
         self.imitation = Imitation(recipe.net.features, FEATURES, 1 + COCO) if recipe.distil else nn.Identity()
@@ -152,8 +162,8 @@ class Trainer:
         with torch.autocast("cpu", torch.bfloat16):
             levels, pyramid, tower = self.net.look(normalise(images))
             copied = self.imitation(pyramid, tower, lesson) if lesson else torch.zeros(())
-        logits, coarse, final = (t.float() for t in flatten(levels))
-        loss = losses(logits, coarse, final, cells(images.shape[1:3], STRIDES), targets)
+        logits, coarse, final = (t if t is None else t.float() for t in self.net.flat(levels))
+        loss = losses(logits, coarse, final, cells(images.shape[1:3], self.net.strides), targets)
         total = loss.total + imitate * copied
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()

@@ -24,11 +24,11 @@ class ConvBN(nn.Module):
 
 
 class Predict(nn.Module):
-    """A 1x1 convolution with bias and nothing after it: the last layer of a head."""
+    """A convolution with bias and nothing after it: the last layer of a head."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 1)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
 
     def forward(self, x: Any) -> Any:
         return self.conv(x)
@@ -54,6 +54,12 @@ def add(x: Any, y: Any) -> Any:
 
 def add_relu(x: Any, y: Any) -> Any:
     return F.relu(torch.add(x, y))
+
+
+def rows(maps: Any, channels: int) -> Any:
+    """N x (k channels) x H x W -> N x (k H W) x channels: all cells' first boxes, then all second ones."""
+    n, _, h, w = maps.shape
+    return maps.reshape(n, -1, channels, h * w).transpose(2, 3).reshape(n, -1, channels)
 
 
 def concat(*parts: Any) -> Any:

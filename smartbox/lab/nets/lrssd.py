@@ -53,6 +53,8 @@ def _fill(layer: Predict, bias: float) -> None:
 class Lrssd(nn.Module):
     """N x 3 x H x W (H, W multiples of 64) -> per scale (class logits, coarse ltrb, correction of ltrb)."""
 
+    strides = STRIDES
+
     def __init__(self, spec: LrssdSpec) -> None:
         super().__init__()
         self.spec = spec
@@ -85,6 +87,11 @@ class Lrssd(nn.Module):
             tower.append(fine)
             levels.append((self.classify(fine), self.coarse(near), self.refine(fine)))
         return levels, pyramid, tower
+
+    @staticmethod
+    def flat(levels: list[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
+        """As `flatten`; every detector has it."""
+        return flatten(levels)
 
 
 def flatten(levels: list[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
