@@ -19,6 +19,7 @@ TRAIN_SEED, VAL_SEED = 4_100_000, 4_200_000
 T3 = ((0.5, 0.5), (0.5, 0.5), (0.5, 1.5))
 T4 = ((0.1, 0.1), (0.1, 0.1), (0.1, 0.1), (0.1, 5.0))
 SEEN_DB = 15.0  # a frame this near to the loudest one holds the alarm's tone
+DRAWS = 20  # of masks, until they leave the tone
 SEEN_FRAMES = 20  # so many of them a window must hold to be called one: 0.2 s, two short beeps of T4
 
 
@@ -49,6 +50,15 @@ class Plugin(SoundSet):
         seen = np.convolve(loudest > loudest.max() - SEEN_DB, np.ones(SPEC.frames), "valid")
         fitting = np.flatnonzero(seen >= min(SEEN_FRAMES, seen.max()))
         return window(clip, int(rng.choice(fitting)))
+
+    def blanked(self, window: Spectrum, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Never most of an alarm's only tone: that would leave noise, and call it an alarm."""
+        tone = window > window.max() - SEEN_DB
+        for _ in range(DRAWS if self.kind == "alarm" else 1):
+            hidden = super().blanked(window, rng)
+            if hidden[tone].mean() < 0.5:
+                break
+        return hidden
 
 
 def alarm(rng: np.random.Generator) -> Floats:
