@@ -15,12 +15,12 @@ from smartbox.capabilities import birth, capabilities
 from smartbox.clips import Clip, Clips
 from smartbox.clock import Clock, SystemClock
 from smartbox.cloud.desired import Desired
-from smartbox.cloudevent import dump, timestamp
+from smartbox.cloudevent import dump
 from smartbox.config import Config
 from smartbox.errands import Errands
 from smartbox.errors import ConfigError, StorageError
 from smartbox.evidence import EvidenceLimits, EvidenceStore, PictureSeal
-from smartbox.health import SourceHealth, clock_synchronised, machine, source_document
+from smartbox.health import clock_synchronised
 from smartbox.ids import Uuid7
 from smartbox.inference import Committed, Inference
 from smartbox.letters import Letter
@@ -41,6 +41,7 @@ from smartbox.statedir import StateDir
 from smartbox.supervise import Heartbeats, chain, supervise
 from smartbox.tape import Tape
 from smartbox.types import Event, Sample
+from smartbox.vitals import Vitals
 from smartbox.voice import acknowledged
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ STALE_S = 5.0
 WARM_LIMIT_S = 120.0
 READY_BY_S = 8.0
 TRIM_EVERY_S = 60.0
+IDLE_AFTER_S = 1.0
 
 
 class Daemon:
@@ -78,14 +80,14 @@ class Daemon:
         )
         self.beats = Heartbeats(self.clock)
         self.mailboxes = Mailboxes(list(config.sources))
-        now = self.clock.monotonic()
-        self.health = {source: SourceHealth(now, enabled=s.enabled) for source, s in config.sources.items()}
         self._notices = Notices(self._new_id, self.clock)
-        self._fallbacks: list[tuple[str, str]] = []
         self._backends: list[str] = []
         self._latest: dict[str, Sample] = {}
         self._errands = Errands()
         self.silences = Silences(state, self.clock, self._pipelines)
+        self.vitals = Vitals(
+            config.sources, self.clock, self._notices, self.outbox, self.mailboxes, self.silences, state
+        )
         self._stopping = threading.Event()
         self.models = {
             name: Model(
@@ -93,7 +95,7 @@ class Daemon:
                 config.backends(name),
                 state,
                 clock=self.clock,
-                on_change=partial(self._backend_changed, name),
+                on_change=partial(self.vitals.fell_back, name),
             )
             for name, bundle in self._parts.bundles.items()
         }
@@ -125,7 +127,7 @@ class Daemon:
             new_id=self._new_id,
             random=random.Random(),
             birth=self.birth,
-            health=self.report,
+            health=lambda: self.vitals.report(self.inference),
             heartbeat=lambda: self.beats.beat("publisher"),
             active=[(rule, source) for rule in config.rules for source in watched(config, rule)],
             inbox=self.remote,
@@ -153,7 +155,7 @@ class Daemon:
         self.remote.bind(self.publisher, self.orders)
         self._abilities = capabilities(config, self.orders)
         self._occupancy = Occupancy(self.publisher.retained, self.clock)
-        self._trimmed = now
+        self._trimmed = self.clock.monotonic()
         self._state = StateDir(state)
 
     def run(self, stop: threading.Event) -> None:
@@ -170,7 +172,9 @@ class Daemon:
                 raise
         self.inference.commit(self._resume(unclean))
         working, sending = threading.Event(), threading.Event()
-        readers = [self._thread(f"source.{s}", self._reader(s), working) for s, h in self.health.items() if h.enabled]
+        readers = [
+            self._thread(f"source.{s}", self._reader(s), working) for s, h in self.vitals.sources.items() if h.enabled
+        ]
         if self.config.outputs:
             self._thread("announcer", self.announcer.run, working)
         if self.tapes:
@@ -228,7 +232,7 @@ class Daemon:
 
         def failed(error: Exception) -> None:
             if source:
-                self.health[source].broke(redact(chain(error)))
+                self.vitals.sources[source].broke(redact(chain(error)))
 
         most = self.config.sources[source].retry_most if source else 60.0
         options = {"on_error": failed, "most": most}
@@ -239,7 +243,7 @@ class Daemon:
         return thread
 
     def _reader(self, source: str) -> Callable[[threading.Event], bool]:
-        settings, health = self.config.sources[source], self.health[source]
+        settings, health = self.config.sources[source], self.vitals.sources[source]
 
         def read(stop: threading.Event) -> bool:
             sample: Sample
@@ -282,12 +286,10 @@ class Daemon:
             self._notifier.status(self._status())
 
     def _status(self) -> str:
-        online = sum(h.state == "online" for h in self.health.values())
         link = self.publisher.status
         broker = "broker connected" if link.connected else f"no broker ({link.reason or 'connecting'})"
         state = "" if self.inference.warm.is_set() else "warming, "
-        enabled = sum(h.enabled for h in self.health.values())
-        return f"{state}{online}/{enabled} sources online, {broker}, {link.depth} events waiting"
+        return f"{state}{self.vitals.online()}, {broker}, {link.depth} events waiting"
 
     def _clip_made(self, clip: Clip) -> None:
         """The clip of an alarm is on the disk: say so. Its episode's end names it, too."""
@@ -298,7 +300,7 @@ class Daemon:
         self.announcer.tell(step.events)
         now, utc = self.clock.monotonic(), self.clock.utc()
         self.inference.commit(acknowledged(step.events, self.config.rules, self._pipelines.values(), now, utc))
-        self.health[source].faults = step.result.scene.picture
+        self.vitals.sources[source].faults = step.result.scene.picture
         self._occupancy.tell(source, step.pipeline.occupancy)
 
     def _tick(self) -> Sequence[Event]:
@@ -308,38 +310,17 @@ class Daemon:
         self._errands.run()
         self.remote.tend()
         self._occupancy.tick()
-        events: list[Event] = []
-        for source, health in self.health.items():
-            if health.judge(now, utc):
-                self.publisher.retained.set(f"source/{source}", source_document(health, timestamp))
-                log.log(
-                    logging.INFO if health.state in ("online", "disabled") else logging.WARNING,
-                    "source %s is %s %s",
-                    source,
-                    health.state,
-                    health.reason,
-                    extra={"source": source},
-                )
-            offline = health.state == "offline" and health.reason != "starting"
-            events += self._notices.condition("source_offline", source, offline, "medium", health.reason)
-            degraded = health.state == "degraded"
-            events += self._notices.condition("source_degraded", source, degraded, "medium", health.reason)
-            if health.last_sample is None or now - health.last_sample > 1.0:
-                events += self._pipelines[source].idle(now, utc)
-        for name in self.models:
-            reason = self.inference.failing.get(name, "")
-            events += self._notices.condition("model_failing", name, bool(reason), "high", reason)
+        events = self.vitals.judge(self.inference, self.publisher.retained)
+        for source in self.vitals.silent(IDLE_AFTER_S):
+            events += self._pipelines[source].idle(now, utc)
         backends = [model.ref.backend for model in self.models.values()]
         if backends != self._backends:
             self._backends = backends
             self.publisher.tell_birth()
-        while self._fallbacks:
-            model, why = self._fallbacks.pop(0)
-            events.append(self._notices.once("backend_fallback", "medium", {"model": model, "reason": why}))
         if now - self._trimmed > TRIM_EVERY_S:
             self._trimmed = now
             self._trim(utc)
-        self.publisher.set_state("degraded" if self.troubles() else "ready")
+        self.publisher.set_state("degraded" if self.vitals.troubles(self.inference) else "ready")
         return events
 
     def apply(self, config: Config) -> bool:
@@ -359,42 +340,12 @@ class Daemon:
         self.remote.reconfigured(config)
         self.publisher.tell_birth()
 
-    def _backend_changed(self, model: str, why: str) -> None:
-        log.warning("%s", why)
-        self._fallbacks.append((model, why))
-
     def _trim(self, utc: float) -> None:
         try:
             self.evidence.trim(utc)
         except StorageError as error:
             log.error("evidence: %s", chain(error))
 
-    def troubles(self) -> list[str]:
-        """Everything that keeps this box from being `ready`."""
-        fine = ("online", "disabled")
-        found = [f"source {s}: {h.reason}" for s, h in self.health.items() if h.state not in fine and not h.ended]
-        found += [f"model {name}: {reason}" for name, reason in self.inference.failing.items()]
-        if self.outbox.degraded:
-            found.append(f"storage: {self.outbox.degraded}")
-        return found
-
     def birth(self) -> dict[str, Any]:
         """What this box is and has (the publisher adds session, version and depth)."""
         return birth(self.config, {name: model.ref for name, model in self.models.items()}, self._abilities)
-
-    def report(self) -> dict[str, Any]:
-        """The health document."""
-        now = self.clock.monotonic()
-        boxes = self.mailboxes
-        sources = {
-            name: {**h.report(now), "received": boxes.received[name], "replaced": boxes.replaced[name]}
-            for name, h in self.health.items()
-        }
-        silences = [{"rule": s.rule, "source": s.source, "until": timestamp(s.until)} for s in self.silences.told()]
-        inference = {name: timings.summary() for name, timings in self.inference.timings.items()}
-        try:
-            board = machine(self.config.box.state_dir)
-        except OSError as error:
-            board = {"error": error.strerror}
-        found = {"sources": sources, "inference": inference, "silences": silences, "troubles": self.troubles()}
-        return {**board, **found}

@@ -48,6 +48,7 @@ LAYER_3 = {
         "pipeline",
         "asking",
         "inference",
+        "vitals",
         "replay",
         "probe",
         "supervise",
