@@ -122,7 +122,9 @@ class Tracker:
         self._miss(time, missed)
         explained = np.zeros(len(score), bool)
         explained[det] = True
-        new = (score >= self.settings.high) & ~explained & ~repeated(xyxy, group, explained)
+        new = (score >= self.settings.high) & ~explained
+        if new.any():
+            new &= ~repeated(xyxy, group, explained)
         self._begin(time, xyxy[new], score[new], group[new], [name for name, n in zip(labels, new, strict=True) if n])
         self._cover(time)
         return self._listing(time, inferred=True)
