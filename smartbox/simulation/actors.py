@@ -12,6 +12,7 @@ from scipy.spatial import ConvexHull
 
 from smartbox.simulation.camera import Vectors
 from smartbox.simulation.compose import Placed
+from smartbox.simulation.layout import DESK_TOP, before
 from smartbox.simulation.mesh import Mesh
 from smartbox.simulation.people import PersonLook, Pose, person_mesh, sitting, standing, walking
 from smartbox.simulation.things import ThingLook, thing_mesh
@@ -152,7 +153,9 @@ class Actor:
             mesh = thing_mesh(self.look)
         else:
             mesh = person_mesh(self.look, state.pose or Pose())
-        return Placed(self.label, mesh.moved(state.x, state.y, 0.0, state.heading), beams, self.key)
+        at_desk = state.pose is not None and state.pose.root is not None
+        table = (*before(state.x, state.y, state.heading), DESK_TOP) if at_desk else None
+        return Placed(self.label, mesh.moved(state.x, state.y, 0.0, state.heading), beams, self.key, table)
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,24 @@ from smartbox.simulation.raster import SHIFT, Sprite, darken, draw, paint, shado
 from smartbox.types import Box, Image
 
 Beams = tuple[float, float, float, float]  # x, y, heading, length of the nose
+Table = tuple[float, float, float]  # x, y of its middle, height of its top
+SUNK = 0.06
+"""m that an arm may sink into the table it lies on: poses know nothing of tables."""
+BEFORE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """An actor's body in the world; beams: where its headlights burn, if they do; key: who it is."""
+    """An actor's body in the world; beams: where its headlights burn, if they do; key: who it is.
+
+    table: at which it sits.
+    """
 
     label: str
     mesh: Mesh
     beams: Beams | None = None
     key: str = ""
+    table: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,16 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """An actor rendered: kept while it does not move."""
+    """An actor rendered: kept while it does not move.
+
+    over: distance and sprite of what of it lies on the table before it, and is painted once more, after the table.
+    """
 
     placed: Placed
     sprite: Sprite | None
     cast: Sprite | None
     distance: float
+    over: tuple[float, Sprite] | None = None
 
 
 def render_actor(backdrop: Backdrop, placed: Placed) -> Drawn:
@@ -52,7 +64,22 @@ def render_actor(backdrop: Backdrop, placed: Placed) -> Drawn:
     cast = shadow(placed.mesh, camera, light)
     low, high = placed.mesh.points[:, :2].min(0), placed.mesh.points[:, :2].max(0)
     distance = float(np.linalg.norm((low + high) / 2 - np.array(camera.eye[:2])))
-    return Drawn(placed, sprite, cast, distance)
+    return Drawn(placed, sprite, cast, distance, _over(backdrop, placed, distance))
+
+
+def _over(backdrop: Backdrop, placed: Placed, distance: float) -> tuple[float, Sprite] | None:
+    """What is higher than the top of a table that stands between it and the camera hides that table."""
+    if placed.table is None:
+        return None
+    camera, (x, y, top) = backdrop.camera, placed.table
+    to_table = float(np.hypot(x - camera.eye[0], y - camera.eye[1]))
+    if to_table >= distance or camera.eye[2] <= top:
+        return None
+    mesh = placed.mesh
+    high = mesh.points[mesh.faces][..., 2].mean(1) > top - SUNK
+    upper = Mesh(mesh.points, mesh.faces[high], mesh.colour[high], mesh.gloss[high], mesh.glow[high], mesh.lift[high])
+    sprite = draw(upper, camera, backdrop.light, backdrop.grain) if high.any() else None
+    return (to_table - BEFORE, sprite) if sprite else None
 
 
 def compose(backdrop: Backdrop, actors: Sequence[Placed]) -> tuple[Image, list[Seen]]:
@@ -72,6 +99,7 @@ def assemble(backdrop: Backdrop, drawn: Sequence[Drawn]) -> tuple[Image, list[Se
     owner = np.zeros(picture.shape[:2], np.uint8)
     scene: list[tuple[float, int, Sprite]] = [(distance, 0, sprite) for distance, sprite in backdrop.props]
     scene += [(d.distance, i + 1, d.sprite) for i, d in enumerate(drawn) if d.sprite is not None]
+    scene += [(d.over[0], i + 1, d.over[1]) for i, d in enumerate(drawn) if d.over is not None]
     for _, who, sprite in sorted(scene, key=lambda s: -s[0]):
         paint(picture, sprite)
         owner[sprite.window][sprite.alpha > 127] = who

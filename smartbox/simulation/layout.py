@@ -7,6 +7,7 @@ import numpy as np
 from smartbox.simulation.camera import Vectors
 from smartbox.simulation.light import Lamp
 from smartbox.simulation.mesh import Colour, Mesh, box, ellipsoid, limb, merge, patch, shift
+from smartbox.types import Point
 
 ASPHALT: Colour = (108, 108, 110)
 CONCRETE: Colour = (150, 154, 156)
@@ -191,10 +192,19 @@ def bin_(x: float, y: float, colour: Colour = (60, 90, 50)) -> Mesh:
     return box((x - 0.3, y - 0.3, 0), (x + 0.3, y + 0.3, 1.0), colour, 0.2)
 
 
+DESK_TOP = 0.74  # m
+DESK_AHEAD = 0.62  # m from who sits at a desk to the middle of it
+
+
+def before(x: float, y: float, heading: float) -> Point:
+    """The middle of the desk at which somebody sits."""
+    return x + DESK_AHEAD * float(np.cos(heading)), y + DESK_AHEAD * float(np.sin(heading))
+
+
 def desk(x: float, y: float, wide: float = 1.5, deep: float = 0.7, colour: Colour = (90, 124, 152)) -> list[Mesh]:
     """A desk along x, with a screen facing +y (towards who sits behind it, at greater y)."""
     dark: Colour = (34, 32, 30)
-    z = 0.74
+    z = DESK_TOP
     wood = merge(
         [
             box((x - wide / 2, y - deep / 2, z - 0.04), (x + wide / 2, y + deep / 2, z), colour, 0.2),

@@ -51,16 +51,16 @@ class Walk:
 
 
 def _post(rng: Rng, _night: bool) -> list[Actor]:
-    """A guard arrives, works, keeps still for long, works, nods off for a moment, works and leaves."""
+    """A guard arrives, works, sleeps at the desk for long, works, nods off for a moment, works and leaves."""
     out: Point = (2.35, -1.3)
     x, y, heading = SEAT
     seat: Point = (x, y)
     way: tuple[Point, ...] = ((1.9, 1.2), (1.25, 2.75), (0.6, 2.7), seat)
     walk = Walk(float(rng.uniform(2, 5)), out, float(rng.uniform(0.9, 1.2)), []).to(*way)
     walk.stay(rng.uniform(16, 24), heading, "work")
-    walk.stay(rng.uniform(26, 34), heading, "sit")
+    walk.stay(rng.uniform(26, 34), heading, "asleep")
     walk.stay(rng.uniform(18, 26), heading, "work")
-    walk.stay(rng.uniform(2.5, 4.0), heading, "sit")
+    walk.stay(rng.uniform(2.5, 4.0), heading, "asleep")
     walk.stay(rng.uniform(16, 22), heading, "work")
     walk.to(*reversed(way[:-1]), out)
     return [Actor("guard", "person", random_guard(rng), tuple(walk.parts), phase=float(rng.uniform(0, 6)))]

@@ -94,10 +94,12 @@ def on_ground(cam: Camera, polygon: list[Point]) -> Polygon:
     return tuple(out)
 
 
-def stage(scene: Scene, seed: int, night: bool = False, width: int = 640, height: int = 360) -> Stage:
-    """The scene as this seed dresses it."""
+def stage(
+    scene: Scene, seed: int, night: bool = False, width: int = 640, height: int = 360, cam: Camera | None = None
+) -> Stage:
+    """The scene as this seed dresses it. cam: another view of it than the scene's own, which its zones do not fit."""
     rng = np.random.default_rng([seed, SCENES.index(scene)])
-    cam = camera(scene, width, height)
+    cam = cam or camera(scene, width, height)
     light = random_light(rng, night, indoor=scene == "post")
     layout = {"post": _post, "lane": _lane, "lot": _lot, "gate": _gate}[scene](rng, light)
     backdrop = render_backdrop(layout, cam, light, rng)
@@ -120,7 +122,7 @@ def _post(rng: np.random.Generator, _light: Light) -> Layout:
     room_walls(layout, rng, 2.7, -3.0, 4.4, 2.9)
     x, y, heading = SEAT
     layout.props.append(L.chair(x, y, heading, tone(rng, (62, 58, 56), 0.4)))
-    front = (x + 0.62 * float(np.cos(heading)), y + 0.62 * float(np.sin(heading)))
+    front = L.before(x, y, heading)
     turn = heading + np.pi / 2
     layout.props += [
         p.moved(front[0], front[1], 0.0, turn) for p in L.desk(0.0, 0.0, 1.5, 0.62, tone(rng, (110, 140, 165), 0.35))

@@ -46,7 +46,7 @@ class Watch:
     min_people: int = 1
     n: int = 10
     object: float | None = None
-    asleep: frozenset[Manner] = frozenset({"sit"})
+    asleep: frozenset[Manner] = frozenset({"sit", "asleep", "lie"})
     """How a sleeper sits or lies; a rule without a posture model takes whoever keeps still for one."""
 
 
@@ -199,7 +199,7 @@ def _join(spans: Sequence[Span]) -> list[Span]:
 
 
 def asleep(shot: Shot, watch: Watch, turns: Sequence[Sequence[Actor]], duration: float) -> list[Alarm]:
-    """A person sits without any motion in the zone, or as the watch says that sleepers do."""
+    """A person in the zone is without any motion, in one of the manners that the watch takes for sleep."""
     found = []
     for turn, actors in enumerate(turns):
         for actor in actors:

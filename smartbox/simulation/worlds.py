@@ -206,7 +206,7 @@ def _room(rng: np.random.Generator, width: int, height: int) -> World:
             float(rng.uniform(0, 2 * np.pi) if rng.random() < 0.6 else -1.6),
         )
         wood = L.desk(0.0, 0.0, float(rng.uniform(1.2, 1.7)), 0.65, tone(rng, (110, 140, 165), 0.4))
-        place = float(x) + 0.62 * float(np.cos(heading)), y + 0.62 * float(np.sin(heading))
+        place = L.before(float(x), y, heading)
         layout.props += [part.moved(*place, 0.0, heading + np.pi / 2) for part in wood]
         layout.props.append(L.chair(float(x), y, heading, tone(rng, (70, 70, 70), 0.5)))
         seats.append((float(x), y, heading))

@@ -1,5 +1,7 @@
 """Pictures and truth: the same from the same seed, and true to one another."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -102,7 +104,7 @@ def test_outlines_agree_with_what_is_seen(scene: Scene) -> None:
 def test_the_sleeper_is_still_but_for_noise_and_the_worker_is_not() -> None:
     made = Film(Shot("post", 4))
     guard = made.shot.actors(0)[0]
-    rest = next(p for p in guard.plan if getattr(p, "manner", "") == "sit")
+    rest = next(p for p in guard.plan if getattr(p, "manner", "") == "asleep")
     sat = [guard.state(float(t)) for t in np.arange(rest.start, rest.end, 0.2)]
     assert all(s == sat[0] for s in sat)
     worked = [guard.state(float(t)) for t in np.arange(rest.start - 8, rest.start, 0.2)]
@@ -151,3 +153,21 @@ def test_another_round_has_other_actors_in_the_same_place() -> None:
     first, later = made.take(2.0, 0)[0], made.take(ROUND + 2.0, 0)[0]
     assert np.abs(first.astype(int) - later).mean() < 12
     assert made.shot.actors(0) != made.shot.actors(1) == Shot("gate", 8).actors(0)
+
+
+def test_who_sleeps_at_a_desk_lies_on_it_and_not_in_it() -> None:
+    """The desk stands between him and the camera: his legs are behind it, head and arms before its top."""
+    made = Film(Shot("post", 4))
+    guard = made.shot.actors(0)[0]
+    rest = next(p for p in guard.plan if getattr(p, "manner", "") == "asleep")
+    state = guard.state(rest.start + 1)
+    assert state is not None
+    drawn = render_actor(made.stage.backdrop, guard.place(state))
+    assert drawn.over is not None
+    assert drawn.sprite is not None
+    distance, upper = drawn.over
+    assert distance < drawn.distance
+    low, body = np.flatnonzero(upper.alpha.any(1)).max(), drawn.sprite.alpha
+    assert upper.y + low < drawn.sprite.y + 0.75 * body.shape[0]
+    (seen,), (sunk,) = (assemble(made.stage.backdrop, [d])[1] for d in (drawn, replace(drawn, over=None)))
+    assert seen.visible > sunk.visible + 0.2
