@@ -21,6 +21,7 @@ from smartbox.keys import PublicKey, SealError
 from smartbox.library import Library
 from smartbox.pipeline import Head, Pipeline
 from smartbox.shelf import Shelf
+from smartbox.tape import Tape
 from smartbox.wording import listed
 
 
@@ -104,9 +105,21 @@ def _key_problems(config: Config) -> list[Problem]:
     return []
 
 
+UNMASKED = "packets cannot be masked, so this camera has no clips; `evidence.clips: reencode` encodes them anew"
+
+
 def taped(config: Config) -> list[str]:
-    """Sources of which clips are cut: network cameras without masks, for packets cannot be masked."""
+    """Sources of which clips are cut: network cameras; those with masks only where clips may be encoded anew."""
     return [source for source in config.sources if untaped(config, source) is None]
+
+
+def tapes(config: Config) -> dict[str, Tape]:
+    """An empty one for each of them."""
+    kept = config.evidence
+    return {
+        name: Tape(kept.before + kept.after, sound=kept.audio, masks=config.sources[name].masks)
+        for name in taped(config)
+    }
 
 
 def untaped(config: Config, source: str) -> str | None:
@@ -116,8 +129,8 @@ def untaped(config: Config, source: str) -> str | None:
         return "evidence.clips: is off, so nothing is recorded that a clip could be cut from"
     if not settings.enabled:
         return f"sources.{source}.enabled: is false, so nothing comes that a clip could be cut from"
-    if settings.masks:
-        return f"sources.{source}.masks: packets cannot be masked, so this camera has no clips"
+    if settings.masks and config.evidence.clips != "reencode":
+        return f"sources.{source}.masks: {UNMASKED}"
     if not settings.taped:
         kind = config.kinds[f"sources.{source}"]
         return f"sources.{source}.type: {kind} has no packets that a clip could be cut from; rtsp and http have"

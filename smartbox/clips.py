@@ -1,9 +1,8 @@
-"""Clips of alarms, and those by command: cut from what the camera sent anyway, put into an MP4, synced, announced.
+"""Clips of alarms, and those by command: cut from what the camera sent, put into an MP4, synced, announced.
 
 A thread of its own writes them, some seconds after the alarm. A clip that is lost costs the alarm nothing.
 """
 
-import io
 import logging
 import threading
 from collections import deque
@@ -14,7 +13,8 @@ from typing import Any
 from smartbox.clock import Clock
 from smartbox.errors import StorageError
 from smartbox.evidence import EvidenceStore
-from smartbox.tape import Cut, Tape
+from smartbox.mp4 import mp4
+from smartbox.tape import Tape
 from smartbox.types import Event, Evidence
 
 log = logging.getLogger(__name__)
@@ -128,23 +128,3 @@ class Clips:
         file = self._store.save_clip(mp4(cut), name, utc)
         late = max(0.0, cut.start - moment.start)
         return Clip(name, source, file, cut.start - moment.time, cut.end - cut.start, late)
-
-
-def mp4(cut: Cut) -> bytes:
-    """The packets in an MP4, in memory: a clip is no larger than the tape. StorageError."""
-    import av  # FFmpeg is loaded by the sources that need it, and here only where there is a clip to write
-    from av.error import FFmpegError
-
-    file, origin, last = io.BytesIO(), min(piece.dts for piece in cut.pieces), -1
-    try:
-        with av.open(file, "w", format="mp4") as out:
-            stream = out.add_stream_from_template(cut.template)
-            for piece in cut.pieces:
-                dts = max(piece.dts - origin, last + 1)  # cameras stumble; a container must not
-                packet = av.Packet(piece.data)
-                packet.stream, packet.time_base, packet.is_keyframe = stream, piece.time_base, piece.key
-                packet.dts, packet.pts, last = dts, max(dts, piece.pts - origin), dts
-                out.mux(packet)
-    except (FFmpegError, ValueError) as error:
-        raise StorageError(f"an MP4 cannot hold what the camera sends: {error}") from error
-    return file.getvalue()

@@ -77,9 +77,12 @@ class EvidenceSettings(Settings):
     """This much of the disk stays free, pictures go first."""
     thumbnail: bool = True
     """Send a JPEG of at most 48 KiB with each alarm on `picture/{episode}`. false: pictures never leave the box."""
-    clips: bool = False
-    """Keep an MP4 of each alarm, cut from what a network camera sends, without sound. Costs up to 24 MiB of memory a
-    camera. A source with `masks` records none."""
+    clips: bool | Literal["reencode"] = False
+    """Keep an MP4 of each alarm, cut from what a network camera sends. Costs up to 24 MiB of memory a camera. A source
+    with `masks` records none, but with `reencode`: its clips are encoded anew with the masks burnt in, at most 10
+    pictures a second."""
+    audio: bool = False
+    """Clips have the camera's sound, too. Off: no sound ever leaves the box."""
     before: Duration = Field(default=5.0, ge=0, le=30)
     """Seconds of a clip before the alarm."""
     after: Duration = Field(default=10.0, ge=0, le=60)

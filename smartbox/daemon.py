@@ -10,7 +10,7 @@ from typing import Any
 from smartbox import __version__
 from smartbox.announcer import Announcer
 from smartbox.broker import Broker
-from smartbox.build import Parts, keyring, parts, taped, watched
+from smartbox.build import Parts, keyring, parts, tapes, watched
 from smartbox.capabilities import birth, capabilities
 from smartbox.clips import Clip, Clips
 from smartbox.clock import Clock, SystemClock
@@ -39,7 +39,6 @@ from smartbox.secrets import redact
 from smartbox.silences import Silences
 from smartbox.statedir import StateDir
 from smartbox.supervise import Heartbeats, chain, supervise
-from smartbox.tape import Tape
 from smartbox.types import Event, Sample
 from smartbox.vitals import Vitals
 from smartbox.voice import acknowledged
@@ -100,8 +99,7 @@ class Daemon:
             for name, bundle in self._parts.bundles.items()
         }
         settings = config.evidence
-        seconds = settings.before + settings.after
-        self.tapes = {s: Tape(seconds) for s in taped(config)}
+        self.tapes = tapes(config)
         self.clips = Clips(self.tapes, self.evidence, self.clock, settings.before, settings.after, self._clip_made)
         self.announcer = Announcer(config.outputs, self.clock)
         self.inference = Inference(

@@ -24,12 +24,16 @@ _NEEDED = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.reposi
 class RtspServer:
     """One server process with its mounts."""
 
-    def __init__(self, mounts: Mapping[str, Path], user: str = "", password: str = "", port: int = 0) -> None:
+    def __init__(
+        self, mounts: Mapping[str, Path], user: str = "", password: str = "", port: int = 0, talking: bool = False
+    ) -> None:
         args = [PYTHON, str(SCRIPT), "--port", str(port or free_port())]
         for name, clip in mounts.items():
             args += ["--mount", f"{name}={clip}"]
         if user:
             args += ["--user", user, "--password", password]
+        if talking:
+            args.append("--talking")
         self.user, self.password = user, password
         self.process = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         word, _, number = self._line().partition(" ")
@@ -76,8 +80,10 @@ def rtsp_server() -> Iterator[Callable[..., RtspServer]]:
         pytest.skip("no RTSP server: apt install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{good,bad}")
     servers: list[RtspServer] = []
 
-    def start(mounts: Mapping[str, Path], user: str = "", password: str = "", port: int = 0) -> RtspServer:
-        servers.append(RtspServer(mounts, user, password, port))
+    def start(
+        mounts: Mapping[str, Path], user: str = "", password: str = "", port: int = 0, talking: bool = False
+    ) -> RtspServer:
+        servers.append(RtspServer(mounts, user, password, port, talking))
         return servers[-1]
 
     yield start

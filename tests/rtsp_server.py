@@ -4,6 +4,7 @@
 Runs on the system's Python, which has GStreamer's bindings (python3-gi, gir1.2-gst-rtsp-server-1.0):
 
     /usr/bin/python3 tests/rtsp_server.py --mount /a=clip.mp4 --mount /b=other.mp4 [--user admin --password secret]
+        [--talking]
 
 Prints `ready PORT` once it listens. Commands on stdin, one a line:
 
@@ -53,16 +54,21 @@ class Clip:
         self.length = last[2] + step
 
 
-class Camera(GstRtspServer.RTSPMediaFactory):
-    """One mount point; all its clients see the same stream."""
+TALK = "audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8 "
 
-    def __init__(self, clip):
+
+class Camera(GstRtspServer.RTSPMediaFactory):
+    """One mount point; all its clients see the same stream. talking: with G.711 sound, a tick every second."""
+
+    def __init__(self, clip, talking):
         super().__init__()
         self.clip, self.mode = clip, "play"
         self.set_shared(True)
         self.set_launch(
             "( appsrc name=src is-live=true format=time do-timestamp=false block=false max-bytes=2000000 "
-            "! identity sync=true ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=1 )"
+            "! identity sync=true ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=1 "
+            + (TALK if talking else "")
+            + ")"
         )
         self.connect("media-configure", self.configure)
 
@@ -107,7 +113,7 @@ def build(args):
     cameras = {}
     for mount in args.mount:
         name, _, path = mount.partition("=")
-        cameras[name] = Camera(Clip(path))
+        cameras[name] = Camera(Clip(path), args.talking)
         server.get_mount_points().add_factory(name, cameras[name])
     if args.user:
         auth = GstRtspServer.RTSPAuth()
@@ -148,6 +154,7 @@ def main():
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--user")
     parser.add_argument("--password", default="")
+    parser.add_argument("--talking", action="store_true", help="with sound")
     args = parser.parse_args()
     Gst.init(None)
     server, cameras = build(args)

@@ -9,7 +9,7 @@ from typing import Any
 
 from smartbox import config as configuration
 from smartbox import disk, probe
-from smartbox.build import Parts, keyring, parts, watched
+from smartbox.build import UNMASKED, Parts, keyring, parts, watched
 from smartbox.bundle import Bundle
 from smartbox.commands._args import UsageError
 from smartbox.errors import ConfigError
@@ -128,9 +128,9 @@ def warnings(made: Parts) -> list[str]:
         )
     if (problem := keyring(config).exposed()) is not None:
         found.append(problem)
-    if config.evidence.clips:
+    if config.evidence.clips is True:
         masked = [name for name, source in config.sources.items() if source.taped and source.masks]
-        found += [f"sources.{name}.masks: packets cannot be masked, so this camera has no clips" for name in masked]
+        found += [f"sources.{name}.masks: {UNMASKED}" for name in masked]
     return found
 
 

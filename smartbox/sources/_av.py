@@ -7,12 +7,13 @@ import io
 import math
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Disposition
@@ -22,7 +23,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from smartbox.secrets import redact
-from smartbox.tape import Piece
+from smartbox.tape import Heard, Piece
 from smartbox.types import AudioChunk, Floats, Frame, Image
 
 av.logging.set_level(None)
@@ -143,7 +144,10 @@ class Thinner:
             self._begin, self._count = time, 0
 
 
-def template(stream: VideoStream) -> VideoStream | None:
+S = TypeVar("S", VideoStream, AudioStream)
+
+
+def template(stream: S) -> S | None:
     """What a clip needs to know of a stream, in a container of its own that outlives the connection.
 
     None: an MP4 cannot hold it.
@@ -154,13 +158,20 @@ def template(stream: VideoStream) -> VideoStream | None:
         return None
 
 
+def heard(stream: AudioStream) -> Heard | None:
+    """What a clip needs to know of a camera's sound; None: there is no decoder for it."""
+    context = stream.codec_context
+    return Heard(context.name, context.sample_rate, context.layout.name, template(stream)) if context else None
+
+
 def piece(packet: "Packet[Any]", time: float) -> Piece | None:
     """A packet for the tape; None: it says nothing of its time, or is damaged."""
     dts = packet.dts if packet.dts is not None else packet.pts
     if dts is None or packet.size == 0 or packet.is_corrupt:
         return None
     pts = packet.pts if packet.pts is not None else dts
-    return Piece(time, packet.is_keyframe, pts, dts, packet.time_base, bytes(packet))
+    sound = packet.stream.type == "audio"
+    return Piece(time, packet.is_keyframe, pts, dts, packet.time_base, bytes(packet), sound)
 
 
 def video_stream(container: Any) -> VideoStream | None:

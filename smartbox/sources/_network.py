@@ -7,6 +7,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 import av
+from av.audio.stream import AudioStream
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
@@ -17,7 +18,7 @@ from smartbox.clock import Clock
 from smartbox.errors import SourceError
 from smartbox.secrets import redact
 from smartbox.settings import Duration
-from smartbox.sources._av import Converter, Ear, Thinner, explain, piece, template, video_stream
+from smartbox.sources._av import Converter, Ear, Thinner, explain, heard, piece, template, video_stream
 from smartbox.sources._base import Pacer, SourceSettings
 from smartbox.sources._pump import Pump
 from smartbox.sources._timeline import LiveTimeline
@@ -85,14 +86,19 @@ class NetworkSettings(SourceSettings):
         """What is read, password included: for FFmpeg's eyes only."""
         return (self.substream_url or self.url).get_secret_value()
 
-    def options(self) -> dict[str, str]:
-        """FFmpeg's options for the protocol."""
+    @property
+    def hears(self) -> bool:
+        """Whether the camera's sound is delivered."""
+        return self.audio or self.sound_model is not None
+
+    def options(self, sound: bool) -> dict[str, str]:
+        """FFmpeg's options for the protocol; sound: it is asked for as well as the pictures."""
         raise NotImplementedError
 
     def read(self, source_id: str, clock: Clock, stop: threading.Event, tape: Tape | None = None) -> Iterator[Sample]:
         """Frames as they come; SourceError when the camera is refused, lost, silent, or sends what none can decode.
 
-        tape: gets every packet of the video.
+        tape: gets every packet of the video, and of the sound where it wants it.
         """
         pump: Pump[Sample] = Pump(f"camera {source_id}", clock, _Camera(self, source_id, clock, tape).samples)
         try:
@@ -110,6 +116,7 @@ class _Camera:
         self._settings, self._id, self._clock, self._tape = settings, source_id, clock, tape
         self._pacer, self._converter = Pacer(settings.fps), Converter()
         self._seq = 0
+        self._records_sound = tape is not None and tape.sound
         self._damaged, self._damage_said = 0, clock.monotonic()
 
     def samples(self, pump: Pump[Sample]) -> Iterator[Sample]:
@@ -129,7 +136,8 @@ class _Camera:
         limits = (settings.timeout, settings.timeout)
         # Probing for 2 s at most (µs), and not for a frame rate: 0.3 s to the first picture instead of 1.1 s.
         # Not "nobuffer": it throws the first key frame away, and the next may be seconds off.
-        options = {**settings.options(), "analyzeduration": "2000000", "fpsprobesize": "0"}
+        sound = settings.hears or self._records_sound
+        options = {**settings.options(sound), "analyzeduration": "2000000", "fpsprobesize": "0"}
         accelerator = self._hardware(settings.hardware)
         try:
             return av.open(
@@ -151,13 +159,14 @@ class _Camera:
 
     def _decode(self, container: InputContainer, pump: Pump[Sample]) -> Iterator[Sample]:
         video = video_stream(container)
-        wanted = self._settings.audio or self._settings.sound_model is not None
-        sound = next(iter(container.streams.audio), None) if wanted else None
+        wanted, recorded = self._settings.hears, self._records_sound
+        sound = next(iter(container.streams.audio), None) if wanted or recorded else None
         if video is None:
             raise self._error("the stream has no video")
         thinner = self._set_up(video)
         trusted = container.format.name not in _UNTIMED
-        tape = self._begin_tape(video) if trusted else None  # of clips, pictures without times would be of any speed
+        # Of clips, pictures without times would be of any speed.
+        tape = self._begin_tape(video, sound if recorded else None) if trusted else None
         opened = self._clock.monotonic()
         pictures, sounds = LiveTimeline(), LiveTimeline()
         ear = Ear(self._id, self._clock.utc() - opened)
@@ -165,8 +174,10 @@ class _Camera:
             if pump.left:
                 return
             arrival = self._clock.monotonic()
-            if tape and packet.stream is video and (kept := piece(packet, arrival)):
+            if tape and (packet.stream is video or recorded) and (kept := piece(packet, arrival)):
                 tape.put(kept)
+            if packet.stream is not video and not wanted:
+                continue
             try:
                 decoded = packet.decode()
             except InvalidDataError:
@@ -183,11 +194,11 @@ class _Camera:
                 else:
                     self._damage()
 
-    def _begin_tape(self, video: VideoStream) -> Tape | None:
+    def _begin_tape(self, video: VideoStream, sound: AudioStream | None) -> Tape | None:
         if self._tape is None:
             return None
         pattern = template(video)
-        self._tape.begin(pattern)
+        self._tape.begin(pattern, heard(sound) if sound else None)
         if pattern is None:
             log.warning("%s: no clips: an MP4 cannot hold %s", self._id, video.codec_context.name)
         return self._tape if pattern else None

@@ -10,7 +10,7 @@ class Plugin(NetworkSettings):
 
     schemes: ClassVar[tuple[str, ...]] = ("http", "https")
 
-    def options(self) -> dict[str, str]:
+    def options(self, sound: bool) -> dict[str, str]:  # noqa: ARG002
         return {
             "protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto",
             "rw_timeout": str(int(self.timeout * 1e6)),  # µs a socket may be silent

@@ -13,10 +13,10 @@ class Plugin(NetworkSettings):
     transport: Literal["tcp", "udp"] = "tcp"
     """tcp: inside the RTSP connection, nothing is lost. udp: for cameras that offer no other; loses packets."""
 
-    def options(self) -> dict[str, str]:
+    def options(self, sound: bool) -> dict[str, str]:
         return {
             "rtsp_transport": self.transport,
-            "allowed_media_types": "video+audio" if self.audio else "video",
+            "allowed_media_types": "video+audio" if sound else "video",
             "protocol_whitelist": "rtsp,rtsps,rtp,srtp,udp,tcp,tls",
             "timeout": str(int(self.timeout * 1e6)),  # µs a socket may be silent
         }
