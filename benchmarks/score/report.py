@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.score import quiet, real, sound
+from benchmarks.score import quiet, real, sound, table
 from benchmarks.score.scenario import scenarios
 from benchmarks.score.store import KEPT, Outcome, kept
 from smartbox.score import Result, score
@@ -45,13 +45,14 @@ def write(folder: Path) -> int:
         out[column] = {**_document(done), "before_the_last_change": old}
         text += [f"\n## {title}\n", *_section(done, missing[column])]
         if old:
-            text.append(f"\n{old} of them were played before the last change of rules or simulator.")
+            text.append(f"\n{old} of them were played before the last change of rules, simulator or models.")
         failed |= column == "scripted" and any(row["f1"] < 1 for row in out[column]["rules"].values())
         failed |= any(o.problem for o in done)
     text += ["\n## Quiet\n", *quiet.section(out), "\n## Sound\n", *sound.section(out)]
     text += ["\n## Real pictures\n", *real.section(out)]
     (folder / "score.md").write_text("\n".join(text) + "\n", encoding="utf-8")
     (folder / "score.json").write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
+    table.put(folder.resolve().parent / "README.md", out)
     print("\n".join(text))
     if failed:
         print(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,10 +62,10 @@ def digest_of(bundles: Iterable[str]) -> str:
 
 
 def kept(scenario: Scenario, column: str, stale: bool = False) -> Outcome | None:
-    """What came out when it was last played; stale: even if rules or simulator have changed since."""
+    """What came out when it was last played; stale: even if rules, simulator or models have changed since."""
     path = _path(scenario, column)
     if not path.exists() and stale:
-        older = path.parent.glob(path.name.rsplit("-", 1)[0] + "-*.json")
+        older = (p for p in path.parent.glob(f"{column}-{scenario.name}-*-*.json") if _is_of(p, scenario, column))
         path = max(older, key=lambda p: p.stat().st_mtime, default=path)
     if not path.exists():
         return None
@@ -76,7 +76,14 @@ def kept(scenario: Scenario, column: str, stale: bool = False) -> Outcome | None
     return Outcome(**told)
 
 
+def _is_of(path: Path, scenario: Scenario, column: str) -> bool:
+    """Whether this very scenario was played, by whatever models."""
+    models = json.loads(path.read_text(encoding="utf-8"))["models"]
+    return path.name.startswith(f"{column}-{scenario.name}-{_key(scenario, column, models)}-")
+
+
 def play(scenario: Scenario, column: str) -> Outcome:
+    path, seen_by = _path(scenario, column), models_of(scenario, column)  # before others may renew them
     real = column == "pixels"
     postures = bundle("muffnet-posture") if real else "muffnet-posture"
     config = config_of(scenario.scene, postures, bundle("muffnet-slot") if real else None)
@@ -92,9 +99,9 @@ def play(scenario: Scenario, column: str) -> Outcome:
         source, column, scenario.rule, scenario.decoys, scenario.duration,
         tuple(Truth(a.rule, source, a.subject, a.start_s, a.end_s, a.alarm_s) for a in due),
         tuple(Alarm(a.rule, source, a.subject, a.time_s) for a in told),
-        models_of(scenario, column), "stillness" if stillness else "posture", problem,
+        seen_by, "stillness" if stillness else "posture", problem,
     )  # fmt: skip
-    keep(_path(scenario, column), asdict(outcome))
+    keep(path, asdict(outcome))
     return outcome
 
 
@@ -107,8 +114,13 @@ def keep(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def _path(scenario: Scenario, column: str) -> Path:
-    own = json.dumps([scenario.raw, column, models_of(scenario, column)], sort_keys=True, default=str)
-    return KEPT / f"{column}-{scenario.name}-{hashlib.sha256(own.encode()).hexdigest()[:12]}-{code()[:12]}.json"
+    key = _key(scenario, column, models_of(scenario, column))
+    return KEPT / f"{column}-{scenario.name}-{key}-{code()[:12]}.json"
+
+
+def _key(scenario: Scenario, column: str, models: Sequence[str]) -> str:
+    own = json.dumps([scenario.raw, column, list(models)], sort_keys=True, default=str)
+    return hashlib.sha256(own.encode()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=1)
