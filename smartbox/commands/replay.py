@@ -64,6 +64,9 @@ def main(args: argparse.Namespace) -> int:
     kinds = ("file",) if args.input else KINDS  # beside recordings that end, a simulator would play for ever
     real = args.speed == "real"
     replay = Replay(config, lines, args.start, real=real, kinds=kinds, pictures=store is not None)
+    endless = [s for s in replay.sources if s not in lines and config.kinds[f"sources.{s}"] == "simulator"]
+    if endless and args.until is None:
+        print(f"{', '.join(endless)}: a simulator has no end; --until 3min stops, or Ctrl-C", file=sys.stderr)
     tracers = {source: Tracer(replay.runners(source)) for source in replay.sources} if args.explain else {}
     documents = []
     try:

@@ -4,6 +4,7 @@ import argparse
 import json
 import pkgutil
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -116,3 +117,16 @@ def test_a_file_as_full_as_a_disk(site: Site) -> None:
     assert done.returncode != 0
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_replay_without_end_says_how_to_end_it(site: Site, clip: Path) -> None:
+    """A simulator plays for ever; Ctrl-C is a way out that leaves no trace of Python."""
+    site.edit(f"type: file, path: {clip}", "type: simulator, scene: gate")
+    command = [sys.executable, "-m", "smartbox", "replay", "-c", str(site.config)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as replay:
+        assert replay.stderr is not None
+        said = replay.stderr.readline()
+        replay.send_signal(signal.SIGINT)
+        rest = replay.stderr.read()
+    assert said == "gate: a simulator has no end; --until 3min stops, or Ctrl-C\n"
+    assert (replay.returncode, rest) == (130, "")
