@@ -12,10 +12,12 @@ from smartbox import crops
 from smartbox.errors import ConfigError
 from smartbox.lab.sets import DataSet, build
 from smartbox.lab.sets.boxed import Plugin as Boxed
+from smartbox.lab.sets.posts import nearest
 from smartbox.manifest import InputSpec
 from smartbox.simulation.carparks import carparks
 from smartbox.simulation.postures import rooms
 
+MODELS = Path(__file__).resolve().parents[2] / "models"
 SHAPE = (64, 64, 3)
 POSTURES = ("upright", "head-down", "lying", "unsure")
 SLOTS = ("free", "occupied")
@@ -60,6 +62,15 @@ def test_the_slots_of_a_car_park_lie_in_the_picture() -> None:
 def test_simulated_rooms_have_every_posture(tmp_path: Path) -> None:
     data = made("rooms", seed=1_000_000, count=12, held_out=8, cache=tmp_path)
     assert check(data, POSTURES) == {"train": set(POSTURES), "val": set(POSTURES)}
+
+
+def test_a_guard_at_the_post_is_cut_by_the_boxes_that_the_detector_finds(tmp_path: Path) -> None:
+    data = made("posts", seed=1_000_000, count=6, held_out=4, cache=tmp_path, detector=MODELS / "lrssd-park")
+    assert {"upright", "head-down"} <= check(data, POSTURES)["train"]
+    exact = np.array([[0.1, 0.1, 0.3, 0.5]], np.float32)
+    found = np.array([[0.5, 0.1, 0.7, 0.5], [0.12, 0.1, 0.3, 0.5]], np.float32)
+    assert np.array_equal(nearest(exact, found), found[1])
+    assert nearest(exact, found[:1]) is None
 
 
 def test_who_lies_is_wider_than_who_sits() -> None:

@@ -31,7 +31,7 @@ class Plugin(People):
     cache: Path = Path("var/lab/cache")
 
     def load(self, labels: Sequence[str], part: Part) -> Examples:
-        path = self.cache / f"rooms-{self.seed}-{self.count}-{self.held_out}-{self.size}-{self.unsure:g}-{part}.npz"
+        path = self.cache / f"{self._cached}-{part}.npz"
         if not path.is_file():
             made = self._cut(self._render(part), labels, part, self.seed)
             self.cache.mkdir(parents=True, exist_ok=True)
@@ -39,6 +39,11 @@ class Plugin(People):
             np.savez_compressed(path, arrays=arrays, classes=made.classes)
         with np.load(path) as kept:
             return Examples(list(kept["arrays"]), kept["classes"])
+
+    @property
+    def _cached(self) -> str:
+        """What the people depend on, but for the code that draws them."""
+        return f"rooms-{self.seed}-{self.count}-{self.held_out}-{self.size}-{self.unsure:g}"
 
     def _render(self, part: Part) -> Iterator[Person]:
         count, seed = (self.held_out, self.seed + HELD_OUT) if part == "val" else (self.count, self.seed)
