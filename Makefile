@@ -45,8 +45,8 @@ bench: $(VENV)/test.stamp ## figures on this machine: backends, tracker, latency
 	$(BIN)/smartbox bench --bundle lrssd-park
 	set -e; for part in benchmarks/bench_*.py; do $(BIN)/python "$$part"; done
 
-score: $(VENV)/test.stamp ## scored scenarios, quiet hours and real clips into docs/score.md (an hour; JOBS=2, HOURS=24)
-	$(BIN)/python -m benchmarks.score --real ../shared/data --quiet $(or $(HOURS),24) --jobs $(or $(JOBS),2)
+score: $(VENV)/test.stamp ## scored scenarios, quiet hours, sounds and real pictures into docs/score.md (hours; JOBS=2, HOURS=24)
+	$(BIN)/python -m benchmarks.score --real ../shared/data --sound ../shared/data --quiet $(or $(HOURS),24) --jobs $(or $(JOBS),2)
 	$(BIN)/python -m benchmarks.score --jobs $(or $(JOBS),2) $(ARGS)
 
 test-demo: $(VENV)/test.stamp ## the demo as it runs, and random simulated parks against their truth (minutes)
