@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from smartbox.durable import make_directory, write_durably
+from smartbox.durable import make_directory, write_all_durably
 from smartbox.errors import StorageError
 from smartbox.keyring import Keyring
 from smartbox.keys import OpeningKey, PublicKey, SealError
@@ -62,6 +62,16 @@ class PictureSeal:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """A file that is to be kept as `STEM.jpg` or `.mp4`. utc: when it was taken."""
+
+    stem: str
+    content: bytes
+    utc: float
+    kind: str = "jpeg"
+
+
+@dataclass(frozen=True, slots=True)
 class _Kept:
     name: str
     size: int
@@ -82,26 +92,29 @@ class EvidenceStore:
 
     def save_picture(self, image: Image, overlay: Overlay, event_id: str, utc: float) -> tuple[Evidence, bytes]:
         """Draw, write, fsync, rename, fsync the directory -> (reference, thumbnail JPEG <= 48 KiB). StorageError."""
-        reference = self._save(_jpeg(draw(image, overlay, utc), _QUALITY), event_id, utc)
+        (reference,) = self.save_all([picture(image, overlay, event_id, utc)])
         return reference, thumbnail(image, overlay, utc)
-
-    def save_moment(self, image: Image, overlay: Overlay, event_id: str, moment: str, utc: float) -> Evidence:
-        """A further picture of an event, as `EVENT-MOMENT.jpg`; with nothing but masks on it where `clean`.
-
-        utc: when the picture was taken. StorageError.
-        """
-        drawn = cover(image, overlay.masks) if moment == "clean" else draw(image, overlay, utc)
-        return self._save(_jpeg(drawn, _QUALITY), f"{event_id}-{moment}", utc)
 
     def save_clip(self, content: bytes, event_id: str, utc: float) -> Evidence:
         """An MP4 that is complete, as `EVENT.mp4`; sealed like pictures are. StorageError."""
-        return self._save(content, event_id, utc, "mp4")
+        return self.save_all([Ready(event_id, content, utc, "mp4")])[0]
 
-    def _save(self, content: bytes, stem: str, utc: float, kind: str = "jpeg") -> Evidence:
+    def save_all(self, files: Sequence[Ready]) -> list[Evidence]:
+        """Their references, in the same order; they cost the disk hardly more than one. StorageError: none is kept."""
+        if not files:
+            return []
         with self._lock:
-            name = self._free_name(stem, {"jpeg": ".jpg"}.get(kind, f".{kind}"))
-            self._write(name, self._seal.seal(name, content) if self._seal else content, utc)
-        return Evidence(kind, name, hashlib.sha256(content).hexdigest(), len(content))
+            names: list[str] = []
+            for file in files:
+                names.append(self._free_name(file.stem, {"jpeg": ".jpg"}.get(file.kind, f".{file.kind}"), names))
+            contents = {
+                n: self._seal.seal(n, f.content) if self._seal else f.content for n, f in zip(names, files, strict=True)
+            }
+            self._write(contents, files)
+        return [
+            Evidence(file.kind, name, hashlib.sha256(file.content).hexdigest(), len(file.content))
+            for name, file in zip(names, files, strict=True)
+        ]
 
     def trim(self, utc: float) -> int:
         """Delete what is too old or too much, oldest first; how many files went. Call every minute."""
@@ -118,15 +131,16 @@ class EvidenceStore:
         if count:
             log.warning("the disk is full: %d old pictures deleted", count)
 
-    def _write(self, name: str, content: bytes, utc: float) -> None:
+    def _write(self, contents: Mapping[str, bytes], files: Sequence[Ready]) -> None:
         self._known()
-        self._trim(utc, len(content))
-        if self._free() - len(content) < self._limits.free:
+        coming = sum(map(len, contents.values()))
+        self._trim(max(file.utc for file in files), coming)
+        if self._free() - coming < self._limits.free:
             raise StorageError(f"{self.directory}: only {self._free()} bytes free, no picture is kept")
-        path = self.directory / name
-        write_durably(path, content)
-        self._known().append(_Kept(name, len(content), utc))
-        self._total += len(content)
+        write_all_durably(self.directory, contents)
+        for (name, content), file in zip(contents.items(), files, strict=True):
+            self._known().append(_Kept(name, len(content), file.utc))
+        self._total += coming
 
     def _trim(self, utc: float, coming: int) -> int:
         files, limits, count = self._known(), self._limits, len(self._known())
@@ -169,11 +183,11 @@ class EvidenceStore:
             self._total = sum(kept.size for kept in found)
         return self._files
 
-    def _free_name(self, event_id: str, ending: str) -> str:
+    def _free_name(self, event_id: str, ending: str, taken: Collection[str]) -> str:
         suffix = f"{ending}{SEALED}" if self._seal else ending
         names = [f"{event_id}{suffix}", *(f"{event_id}-{i}{suffix}" for i in range(2, 100))]
         for name in names:
-            if not (self.directory / name).exists():
+            if name not in taken and not (self.directory / name).exists():
                 return name
         raise StorageError(f"{self.directory / names[0]}: {os.strerror(errno.EEXIST)}, a hundred times")
 
@@ -186,6 +200,12 @@ def opened(path: Path, key: Callable[[], OpeningKey]) -> tuple[str, bytes]:
     if file.head.kind == "bundle":
         raise SealError(f"{path} is a sealed model; models are opened in memory only")
     return Path(file.head.name).name.removesuffix(SEALED), b"".join(file.chunks())
+
+
+def picture(image: Image, overlay: Overlay, event_id: str, utc: float, moment: str = "") -> Ready:
+    """Drawn and encoded, for `EVENT.jpg` or `EVENT-MOMENT.jpg`; `clean` has nothing but masks on it. StorageError."""
+    drawn = cover(image, overlay.masks) if moment == "clean" else draw(image, overlay, utc)
+    return Ready(f"{event_id}-{moment}" if moment else event_id, _jpeg(drawn, _QUALITY), utc)
 
 
 def thumbnail(image: Image, overlay: Overlay, utc: float, limit: int = THUMBNAIL_BYTES) -> bytes:

@@ -4,11 +4,12 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from smartbox.clips import Clips
 from smartbox.clock import Clock
 from smartbox.errors import BackendError, StorageError
-from smartbox.evidence import EvidenceStore, Overlay
+from smartbox.evidence import EvidenceStore, Overlay, Ready, picture, thumbnail
 from smartbox.health import Timings
 from smartbox.mailbox import Mailboxes
 from smartbox.model import Model
@@ -18,6 +19,8 @@ from smartbox.supervise import chain
 from smartbox.types import Event, Evidence, Match, Sample
 
 log = logging.getLogger(__name__)
+
+Pictures = tuple[tuple[Evidence, ...], bytes]
 
 BATCH = 8
 TICK_S = 0.5
@@ -93,11 +96,15 @@ class Inference:
         """One round: plan all, run each model once over all its requests, step each."""
         plans = [self._pipelines[sample.source].plan(sample) for sample in samples]
         answers = self._ask(plans)
-        for plan, mine in zip(plans, answers, strict=True):
-            pipeline = self._pipelines[plan.sample.source]
-            result = pipeline.step(plan, mine)
-            events = self._commit_step(result)
-            self._on_step(Committed(result, pipeline, events))
+        steps: list[tuple[Pipeline, StepResult]] = []
+        try:
+            for plan, mine in zip(plans, answers, strict=True):
+                pipeline = self._pipelines[plan.sample.source]
+                steps.append((pipeline, pipeline.step(plan, mine)))
+        finally:  # a defect that shows with one source must not cost the others their events
+            committed = self._commit_steps(steps)
+        for step in committed:
+            self._on_step(step)
 
     def _ask(self, plans: Sequence[Plan]) -> list[list[Answer | None]]:
         """Answers per plan, in the order of its requests; None where the model failed."""
@@ -125,13 +132,15 @@ class Inference:
             log.error("model %s: %s", name, reason)
         self.failing[name] = reason
 
-    def _commit_step(self, result: StepResult) -> tuple[Event, ...]:
-        pictures = {shot.event.id: self._pictures(shot) for shot in result.snapshots}
+    def _commit_steps(self, steps: Sequence[tuple[Pipeline, StepResult]]) -> list[Committed]:
+        """All pictures of a round together, then all its events: a busy disk is waited for twice, not for each."""
+        pictures = self._pictures([shot for _, result in steps for shot in result.snapshots])
         entries = []
-        for event in result.events:
-            files, thumbnail = pictures.get(event.id) or ((), None)
+        for event in (event for _, result in steps for event in result.events):
+            files, thumbnail = pictures.get(event.id, ((), None))
             entries.append(Entry(event, files, thumbnail if self._thumbnails else None))
-        return self._put(entries)
+        events = iter(self._put(entries))
+        return [Committed(result, pipeline, tuple(islice(events, len(result.events)))) for pipeline, result in steps]
 
     def commit(self, events: Sequence[Event]) -> tuple[Event, ...]:
         """Put events that have no picture."""
@@ -152,30 +161,55 @@ class Inference:
         clip = self._clips.of(entry.event.episode) if self._clips and entry.event.phase == "end" else None
         return replace(entry, evidence=(*entry.evidence, clip)) if clip else entry
 
-    def _pictures(self, shot: Snapshot) -> tuple[tuple[Evidence, ...], bytes] | None:
+    def _pictures(self, shots: Sequence[Snapshot]) -> dict[str, Pictures]:
+        """By event; where they cannot all be kept, as many as can."""
         try:
-            return keep_pictures(self._evidence, shot)
-        except StorageError as error:
-            log.error("%s: the event goes without its pictures: %s", shot.event.rule, chain(error))
-            return None
+            return keep_all(self._evidence, shots)
+        except StorageError:
+            pass
+        kept: dict[str, Pictures] = {}
+        for shot in shots:
+            try:
+                kept[shot.event.id] = keep_pictures(self._evidence, shot)
+            except StorageError as error:
+                log.error("%s: the event goes without its pictures: %s", shot.event.rule, chain(error))
+        return kept
 
 
-def keep_pictures(store: EvidenceStore, shot: Snapshot) -> tuple[tuple[Evidence, ...], bytes]:
-    """(references, thumbnail) of the alarm, drawn and clean, and of the start and the middle.
-
-    StorageError where not even the first can be kept.
-    """
-    event, image = shot.event, shot.frame.image
-    alarm, thumbnail = store.save_picture(image, overlay(shot, event.objects), event.id, event.time_utc)
-    files = [alarm]
+def keep_pictures(store: EvidenceStore, shot: Snapshot) -> Pictures:
+    """(references, thumbnail) of one event; where not all can be kept, of the alarm alone, else StorageError."""
     try:
-        files.append(store.save_moment(image, overlay(shot, ()), event.id, "clean", event.time_utc))
-        for still in shot.stills:
-            drawn = overlay(shot, (still.match,))
-            files.append(store.save_moment(still.image, drawn, event.id, still.moment, still.utc))
+        return keep_all(store, [shot])[shot.event.id]
     except StorageError as error:
-        log.error("%s: the event goes without all of its pictures: %s", event.rule, chain(error))
-    return tuple(files), thumbnail
+        kept = store.save_all(pictures(shot)[:1])
+        log.error("%s: the event goes without all of its pictures: %s", shot.event.rule, chain(error))
+        return tuple(kept), small(shot)
+
+
+def keep_all(store: EvidenceStore, shots: Sequence[Snapshot]) -> dict[str, Pictures]:
+    """(references, thumbnail) by event. StorageError: none is kept."""
+    drawn = [pictures(shot) for shot in shots]
+    kept = iter(store.save_all([file for files in drawn for file in files]))
+    return {
+        shot.event.id: (tuple(islice(kept, len(files))), small(shot)) for shot, files in zip(shots, drawn, strict=True)
+    }
+
+
+def pictures(shot: Snapshot) -> list[Ready]:
+    """Of the alarm, drawn and clean, and of the start and the middle."""
+    event, image = shot.event, shot.frame.image
+    files = [
+        picture(image, overlay(shot, event.objects), event.id, event.time_utc),
+        picture(image, overlay(shot, ()), event.id, event.time_utc, "clean"),
+    ]
+    for still in shot.stills:
+        files.append(picture(still.image, overlay(shot, (still.match,)), event.id, still.utc, still.moment))
+    return files
+
+
+def small(shot: Snapshot) -> bytes:
+    """What goes over MQTT."""
+    return thumbnail(shot.frame.image, overlay(shot, shot.event.objects), shot.event.time_utc)
 
 
 def overlay(shot: Snapshot, objects: Sequence[Match]) -> Overlay:

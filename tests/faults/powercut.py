@@ -14,7 +14,7 @@ import numpy as np
 
 from smartbox.clock import ManualClock
 from smartbox.durable import write_durably
-from smartbox.evidence import EvidenceLimits, EvidenceStore, Overlay
+from smartbox.evidence import EvidenceLimits, EvidenceStore, Overlay, picture
 from smartbox.ids import Uuid7
 from smartbox.outbox import Entry, Limits, Outbox
 from smartbox.types import Event
@@ -71,8 +71,10 @@ class Worker:
         event = self._events.begin()
         image = self._dice.randbytes(32 * 32 * 3)
         shot = np.frombuffer(image, np.uint8).reshape(32, 32, 3)
-        reference, thumbnail = self._evidence.save_picture(shot, Overlay(), event.id, self._clock.utc())
-        self._committed([self._outbox.put(event, [reference], thumbnail)])
+        moments = ("", "clean", "start")[: self._dice.randrange(1, 4)]
+        files = [picture(shot, Overlay(), event.id, self._clock.utc(), moment) for moment in moments]
+        references = self._evidence.save_all(files)
+        self._committed([self._outbox.put(event, references, b"small")])
 
     def many(self) -> None:
         entries = [Entry(self._events.begin()) for _ in range(self._dice.randrange(2, 40))]

@@ -16,7 +16,9 @@ MARKS = "marks"
 _CALLS = (
     "openat,open,creat,close,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdir"
 )
-_LINE = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+)")
+_LINE = re.compile(r"^\d+ +(\w+)\((.*)\)\s+= (-?\d+)")
+_BEGUN = re.compile(r"^(\d+) +(.*) <unfinished \.\.\.>$")
+_ENDED = re.compile(r"^(\d+) +<\.\.\. \w+ resumed>(.*)$")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
 _HANDLE = re.compile(r"^(\d+)<((?:\\x[0-9a-f]{2})*)>")
 
@@ -27,7 +29,7 @@ def recorded(below: Path, *command: object) -> Record:
     if strace is None:
         pytest.skip("strace is not installed: `make test` installs it")
     trace = below.with_name("trace")
-    options = ["-qq", "-y", "-xx", "-s", "1000000", "-e", f"trace={_CALLS}", "-o", str(trace)]
+    options = ["-f", "-qq", "-y", "-xx", "-s", "1000000", "-e", f"trace={_CALLS}", "-o", str(trace)]
     program = [sys.executable, "-m", *map(str, command)]
     done = subprocess.run([strace, *options, *program], cwd=ROOT, capture_output=True, text=True, check=False)
     if "PTRACE" in done.stderr and not trace.stat().st_size:
@@ -49,7 +51,7 @@ class _Reader:
         self._at: dict[int, int] = {}  # handle -> position, for write()
 
     def steps(self, lines: Iterator[str]) -> Iterator[Step]:
-        for line in lines:
+        for line in _whole(lines):
             if (found := _LINE.match(line)) and int(found[3]) >= 0:
                 yield from self._call(found[1], found[2], int(found[3]))
 
@@ -114,6 +116,18 @@ class _Reader:
 
     def _ours(self, path: str) -> bool:
         return path in self._inodes
+
+
+def _whole(lines: Iterator[str]) -> Iterator[str]:
+    """Calls that another thread's came in between of are one line, where they end: only then is a sync done."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        if found := _BEGUN.match(line):
+            begun[found[1]] = line[: -len(" <unfinished ...>\n")]
+        elif found := _ENDED.match(line):
+            yield begun.pop(found[1]) + found[2]
+        else:
+            yield line
 
 
 def _bytes(escaped: str) -> bytes:

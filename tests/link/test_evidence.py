@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from smartbox.errors import StorageError
-from smartbox.evidence import THUMBNAIL_BYTES, EvidenceLimits, EvidenceStore, Overlay, thumbnail
+from smartbox.evidence import THUMBNAIL_BYTES, EvidenceLimits, EvidenceStore, Overlay, picture, thumbnail
 
 UTC = 1_790_000_000.0
 PICTURE = np.full((360, 640, 3), 90, np.uint8)
@@ -58,6 +58,20 @@ def test_several_pictures_of_one_event_have_names_of_their_own(tmp_path: Path) -
     store = EvidenceStore(tmp_path, SMALL)
     used = {store.save_picture(PICTURE, OVERLAY, "id", UTC)[0].name for _ in range(3)}
     assert used == {"id.jpg", "id-2.jpg", "id-3.jpg"}
+
+
+def test_files_of_one_moment_are_kept_together_or_not_at_all(tmp_path: Path) -> None:
+    files = [picture(PICTURE, OVERLAY, f"id-{i}", UTC + i, moment) for i in range(3) for moment in ("", "clean", "")]
+    store = EvidenceStore(tmp_path / "e", SMALL)
+    kept = store.save_all(files)
+    assert [e.name for e in kept[:3]] == ["id-0.jpg", "id-0-clean.jpg", "id-0-2.jpg"] and store.save_all([]) == []
+    assert names(tmp_path / "e") == sorted(e.name for e in kept)
+    for evidence in kept:
+        assert hashlib.sha256((tmp_path / "e" / evidence.name).read_bytes()).hexdigest() == evidence.sha256
+    small = EvidenceStore(tmp_path / "f", EvidenceLimits(free=1 << 62))
+    with pytest.raises(StorageError, match="bytes free"):
+        small.save_all(files)
+    assert names(tmp_path / "f") == []
 
 
 def test_too_many_bytes_and_too_old_go_oldest_first(tmp_path: Path) -> None:
