@@ -22,6 +22,7 @@ from smartbox.tracks import (
     boxes,
     centres,
     correct,
+    note_leaving,
     note_movement,
     predict,
     units,
@@ -126,6 +127,7 @@ class Tracker:
         if new.any():
             new &= ~repeated(xyxy, group, explained)
         self._begin(time, xyxy[new], score[new], group[new], [name for name, n in zip(labels, new, strict=True) if n])
+        self._rows = self._rows[np.argsort(self._rows["id"])]
         self._cover(time)
         return self._listing(time, inferred=True)
 
@@ -223,11 +225,22 @@ class Tracker:
         rows["score"] += np.maximum(1 / rows["hits"], fading) * (found - rows["score"])
         rows["confirmed"] |= (time - rows["first_seen"] >= settings.confirm) | (found >= settings.sure)
         note_movement(rows, time, settings.move_ratio, settings.confirm)
+        self._rename(rows, note_leaving(rows, time), time)
         rows["last_seen"], rows["missed_since"], rows["shown_until"] = time, np.nan, WATCHED
         rows["anchor"] = anchors(rows["pos"])
         self._rows[row] = rows
         for i, d, s in zip(rows["id"].tolist(), det.tolist(), found.tolist(), strict=True):
             self._vote(i, labels[d], s)
+
+    def _rename(self, rows: Rows, others: Flags, time: float) -> None:
+        """Of these rows another object was found: somebody comes in where somebody went out."""
+        for i in np.flatnonzero(others):
+            del self._votes[int(rows["id"][i])]
+            self._votes[self._next_id] = {}
+            rows["id"][i], rows["hits"][i], rows["left_at"][i] = self._next_id, 1, GONE
+            rows["first_seen"][i] = rows["moved_at"][i] = time
+            rows["told"][i] = anchors(rows["pos"][i : i + 1])[0]
+            self._next_id += 1
 
     def _vote(self, track: int, label: str, score: float) -> None:
         """The label of a track is the one with most score so far; old votes fade, so that it can learn better."""
@@ -266,7 +279,7 @@ class Tracker:
         rows["cov"] = MEASURED, 0.0, 4.0
         rows["first_seen"] = rows["last_seen"] = rows["sure_at"] = rows["moved_at"] = time
         rows["missed_since"] = rows["away_since"] = np.nan
-        rows["shown_until"] = WATCHED
+        rows["shown_until"], rows["left_at"] = WATCHED, GONE
         rows["anchor"] = rows["told"] = anchors(rows["pos"])
         self._rows = np.concatenate([self._rows, rows])
         for track, label, s in zip(rows["id"].tolist(), labels, rows["score"].tolist(), strict=True):

@@ -13,6 +13,8 @@ Rows = NDArray[Any]  # of RECORD
 ASPECT = 16 / 9  # width : height of a usual picture; only the units of gates depend on it
 MEASURED = 0.04**2  # variance of a detection's edges, in units of the longer side
 EDGE = 0.01  # closer to the picture's edge a box is cut
+BRISK = 0.5  # longer sides / s: a person's walk
+TURNS_IN = 0.8  # s; who walks out of the picture does not come back at the same pace within it
 UNSTEADY = 1.0  # (longer sides)^2 / s^3: a walker turns round, a car brakes, within about a second
 
 RECORD = np.dtype(
@@ -33,6 +35,8 @@ RECORD = np.dtype(
         ("rest", "f8", 4),  # xyxy where it last came to rest
         ("away_since", "f8"),  # it has been off `rest` since then; nan while at rest
         ("moved_at", "f8"),
+        ("leaves", "f8", 2),  # -1, 0 or 1 per axis: over which edges of the picture it went when last it left briskly
+        ("left_at", "f8"),
         ("anchor", "f8", 2),  # bottom centre when last found
         ("told", "f8", 2),  # the anchor that the last listing ended with
     ]
@@ -82,6 +86,17 @@ def note_movement(rows: Rows, time: float, ratio: float, lasting: float) -> None
     rows["moved_at"] = np.where(moved, time, rows["moved_at"])
     drift = 1 - np.exp(-(time - rows["last_seen"]) / 60)  # a camera that sags over hours moves nothing
     rows["rest"] += np.where(moved, 1.0, np.where(off, 0.0, drift))[:, None] * (now - rows["rest"])
+
+
+def note_leaving(rows: Rows, time: float) -> NDArray[np.bool_]:
+    """Note which rows are leaving the picture; returns those that came back too soon to be the same."""
+    box, speed = boxes(rows["pos"]), rows["vel"] / units(rows["pos"])
+    back: NDArray[np.bool_] = (-rows["leaves"] * speed > BRISK).any(1) & (time - rows["left_at"] <= TURNS_IN)
+    out = 1.0 * ((box[:, 2:] >= 1 - EDGE) & (speed > BRISK)) - ((box[:, :2] <= EDGE) & (speed < -BRISK))
+    goes = (out != 0).any(1)
+    rows["leaves"] = np.where(goes[:, None], out, rows["leaves"])
+    rows["left_at"] = np.where(goes, time, rows["left_at"])
+    return back
 
 
 def centres(xyxy: Any) -> NDArray[np.float64]:

@@ -241,6 +241,27 @@ def test_who_comes_in_close_behind_another_is_another() -> None:
     assert ids(follow(Tracker(), 5, 2.0, world)) == {1, 2}
 
 
+@pytest.mark.parametrize("fps", [5.0, 15.0])
+def test_who_comes_in_where_another_has_just_gone_out_is_another(fps: float) -> None:
+    """A walker's box shrinks at the picture's edge, and in the next frame another one's grows there."""
+
+    def world(t: float) -> list[Seen]:
+        x = 0.3 - 0.12 * t if t < 2.5 else 0.12 * (t - 2.5)
+        return [("person", (max(0.0, x - 0.04), 0.4, x + 0.04, 0.65), 0.8)]
+
+    assert ids(follow(Tracker(), fps, 5.0, world)) == {1, 2}
+
+
+def test_who_turns_round_at_the_edge_is_himself() -> None:
+    """He slows down, turns, and walks back."""
+
+    def world(t: float) -> list[Seen]:
+        x = 0.03 + 0.03 * (t - 3.0) ** 2
+        return [("person", (max(0.0, x - 0.04), 0.4, x + 0.04, 0.65), 0.8)]
+
+    assert ids(follow(Tracker(), 5, 6.0, world)) == {1}
+
+
 def test_who_sets_off_while_hardly_found_keeps_his_id() -> None:
     """He stood for long, is missed for half a second, and then is a step away."""
 
