@@ -16,7 +16,7 @@ TEST_PACKAGES := mosquitto mosquitto-clients ffmpeg libfaketime strace \
 # What PyAudio is compiled with: there is no wheel of it for Linux.
 MIC_PACKAGES := portaudio19-dev gcc libc6-dev python3-dev
 
-.PHONY: help run dashboard test lint bench score test-demo test-dashboard faults test-systemd test-arm install uninstall clean
+.PHONY: help run dashboard test lint bench models score test-demo test-dashboard faults test-systemd test-arm install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -44,6 +44,11 @@ bench: $(VENV)/test.stamp ## figures on this machine: backends, tracker, latency
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/smartbox bench --bundle lrssd-park
 	set -e; for part in benchmarks/bench_*.py; do $(BIN)/python "$$part"; done
+
+MODELS ?= $(notdir $(wildcard models/*))
+models: $(VENV)/test.stamp ## MODELS (default all) anew, tiny, on simulated data (minutes); FULL=1: whole recipes (hours, ../shared/data)
+	$(BIN)/smartbox lab rebuild $(if $(FULL),--full) $(MODELS)
+	$(BIN)/smartbox models verify $(patsubst %,build/models/%,$(MODELS))
 
 score: $(VENV)/test.stamp ## scored scenarios, quiet hours, sounds and real pictures into docs/score.md (hours; JOBS=2, HOURS=24)
 	$(BIN)/python -m benchmarks.score --real ../shared/data --sound ../shared/data --quiet $(or $(HOURS),24) --jobs $(or $(JOBS),2)

@@ -18,6 +18,8 @@ SIMULATED = "person,bicycle,car,motorcycle,bus,truck"
 KINDS = ("yolox", "yolov5", "yolov8", "nanodet", "boxes")
 NEEDS = {
     "train": "torch",
+    "compare": "torch",
+    "rebuild": "torch",
     "export": "torch",
     "formats": "onnx",
     "examples": "torch",
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--calibrate", type=count, default=256, metavar="N", help="pictures to find scales on")
     export.add_argument("--float", action="store_true", help="not quantized, ONNX only: to compare with")
     export.add_argument("--note", default="", help="goes into the manifest's provenance")
-    examples, bring = _examples_parser(parts), _import_parser(parts)
+    examples, bring, versus = _examples_parser(parts), _import_parser(parts), _compare_parser(parts)
     teach = parts.add_parser("teach", help="boxes of another detector for classes that a data set does not label")
     teach.add_argument("bundle", help="the teacher's; its labels are matched by name")
     teach.add_argument("--data", type=Path, required=True, help="holds images/ and classes.txt")
@@ -78,8 +80,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     keygen.add_argument("--reader", action="store_true", help="to open sealed pictures with, instead of to sign models")
     for part in (train, export):
         part.add_argument("--threads", type=count, metavar="N", default=0, help="CPU threads of torch; default its own")
-    for part in (train, export, _formats_parser(parts), teach, simulate, score, platt, seal, keygen, examples, bring):
+    more = (examples, bring, versus, _rebuild_parser(parts))
+    for part in (train, export, _formats_parser(parts), teach, simulate, score, platt, seal, keygen, *more):
         part.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def _compare_parser(parts: Any) -> argparse.ArgumentParser:
+    versus: argparse.ArgumentParser = parts.add_parser(
+        "compare",
+        help="classifiers trained alike, against one another, several seeds; goes on where it stopped",
+    )
+    versus.add_argument("recipe", type=Path, help="YAML: nets, seeds, recipe; finished runs stand beside it as .jsonl")
+    versus.add_argument("-o", "--out", type=Path, required=True, help="directory for checkpoints of runs under way")
+    versus.add_argument("--net", action="append", default=[], metavar="NET", help="train only this; may be repeated")
+    versus.add_argument("--report", type=Path, metavar="FILE", help="put the table between its <!-- compare --> lines")
+    versus.add_argument("--table", action="store_true", help="train nothing, tell what is finished")
+    versus.add_argument("--threads", type=int, default=0, help="CPU threads of torch; default its own choice")
+    return versus
+
+
+def _rebuild_parser(parts: Any) -> argparse.ArgumentParser:
+    anew: argparse.ArgumentParser = parts.add_parser(
+        "rebuild", help="the shipped models from their recipes: tiny, on simulated data, in minutes; or in full"
+    )
+    anew.add_argument("model", nargs="*", help="of models/; default: all")
+    anew.add_argument("-o", "--out", type=Path, default=Path("build/models"), help="default build/models")
+    anew.add_argument("--full", action="store_true", help="the whole recipes, hours; needs ../shared/data")
+    anew.add_argument("--threads", type=int, default=0, help="CPU threads of torch; default its own choice")
+    return anew
 
 
 def _formats_parser(parts: Any) -> argparse.ArgumentParser:
@@ -180,6 +208,22 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
     return {"checkpoint": str(checkpoint), "curve": str(args.out / "curve.csv")}
 
 
+def _compare(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.lab import compare, compare_report
+
+    plan = compare.read(args.recipe)
+    if strange := sorted(set(args.net) - set(plan.nets)):
+        raise UsageError(f"--net {', '.join(strange)}: {args.recipe} has {', '.join(plan.nets)}")
+    table = compare.Table(args.recipe.with_suffix(".jsonl"))
+    if args.table:
+        runs = list(compare.finished(plan, table))
+    else:
+        runs = compare.compare(plan, table, args.out, args.net, args.threads)
+    if args.report:
+        compare_report.insert(compare_report.markdown(plan, runs), args.report, "compare")
+    return compare_report.summary(plan, runs)
+
+
 def _export(args: argparse.Namespace) -> dict[str, Any]:
     from smartbox.lab import export, export_classify, recipe, recipe_classify, train_detect, training
 
@@ -201,6 +245,12 @@ def _export(args: argparse.Namespace) -> dict[str, Any]:
         "bytes": {backend: file.bytes for backend, file in bundle.manifest.files.items()},
         "macs": bundle.manifest.cost.macs,
     }
+
+
+def _rebuild(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.lab import rebuild
+
+    return rebuild.rebuild(args.model, args.out, full=args.full, threads=args.threads)
 
 
 def _examples(args: argparse.Namespace) -> dict[str, Any]:
@@ -322,6 +372,8 @@ def _group(text: str) -> tuple[str, tuple[str, ...]]:
 
 _PARTS = {
     "train": _train,
+    "compare": _compare,
+    "rebuild": _rebuild,
     "examples": _examples,
     "export": _export,
     "formats": _formats,

@@ -124,7 +124,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         classes = classes.to(self.device)
-        with torch.autocast(self.device, torch.bfloat16):
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.recipe.mixed):
             logits = self.net(normalise(arrays.to(self.device), self.recipe.input)).float()
         loss = F.cross_entropy(logits, classes, label_smoothing=self.recipe.smooth)
         self.optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,110 @@
+"""What a comparison found: means, spreads, the interval of the paired difference, as numbers and as a table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from smartbox.errors import ConfigError
+from smartbox.lab.compare import Comparison, Run, by_seed
+
+SURE = 0.95
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of `ours` minus another, seed by seed, in points. low, high: None with fewer than two seeds."""
+
+    seeds: int
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def difference(ours: Sequence[float], others: Sequence[float]) -> Difference:
+    """Shares in, points out; Student's interval of the mean of the pairs' differences."""
+    pairs = 100 * (np.array(ours) - np.array(others))
+    mean = float(pairs.mean())
+    if len(pairs) < 2:
+        return Difference(len(pairs), mean, None, None)
+    reach = float(stats.t.ppf((1 + SURE) / 2, len(pairs) - 1) * pairs.std(ddof=1) / np.sqrt(len(pairs)))
+    return Difference(len(pairs), mean, mean - reach, mean + reach)
+
+
+def summary(plan: Comparison, runs: Sequence[Run]) -> dict[str, Any]:
+    """For `--json`."""
+    return {net: _net(plan, runs, net) for net in plan.nets}
+
+
+def _net(plan: Comparison, runs: Sequence[Run], net: str) -> dict[str, Any]:
+    final, ours = by_seed(runs, net), by_seed(runs, plan.ours)
+    searched = {f"{r.lr:g}": r.top1 for r in runs if r.net == net and r.part == "dev"}
+    if not final:
+        return {"seeds": [], "searched": searched}
+    top1 = np.array([run.top1 for run in final.values()])
+    any_run = next(iter(final.values()))
+    both = [seed for seed in final if seed in ours]
+    found: dict[str, Any] = {
+        "seeds": sorted(final),
+        "top1": [run.top1 for run in final.values()],
+        "mean": round(float(top1.mean()), 4),
+        "spread": round(float(top1.std(ddof=1)), 4) if len(top1) > 1 else None,
+        "recall": round(float(np.mean([run.recall for run in final.values()])), 4),
+        "lr": any_run.lr,
+        "searched": searched,
+        "examples": any_run.examples,
+        "macs": any_run.macs,
+        "macs_224": any_run.macs_224,
+        "params": any_run.params,
+    }
+    if net != plan.ours and both:
+        lead = difference([ours[s].top1 for s in both], [final[s].top1 for s in both])
+        found["ours_ahead"] = {"seeds": lead.seeds, "mean": lead.mean, "low": lead.low, "high": lead.high}
+    return found
+
+
+def markdown(plan: Comparison, runs: Sequence[Run]) -> str:
+    """The table for a REPORT.md."""
+    lines = [
+        "| net | M MACs at 224 (as trained) | k parameters | rate | seeds | top-1, mean ± deviation | mean recall "
+        f"| {plan.ours} ahead by, points [95 % interval] |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for net, row in summary(plan, runs).items():
+        if not row["seeds"]:
+            lines.append(f"| {net} | | | | 0 of {len(plan.seeds)} | not trained | | |")
+            continue
+        spread = "" if row["spread"] is None else f" ± {100 * row['spread']:.1f}"
+        cells = (
+            net,
+            f"{row['macs_224'] / 1e6:.1f} ({row['macs'] / 1e6:.1f})",
+            f"{row['params'] / 1e3:.0f}",
+            f"{row['lr']:g}",
+            f"{len(row['seeds'])} of {len(plan.seeds)}",
+            f"{100 * row['mean']:.1f}{spread}",
+            f"{100 * row['recall']:.1f}",
+            _lead(row.get("ours_ahead")),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _lead(lead: dict[str, Any] | None) -> str:
+    if lead is None:
+        return ""
+    interval = "" if lead["low"] is None else f" [{lead['low']:+.1f}, {lead['high']:+.1f}]"
+    return f"{lead['mean']:+.1f}{interval}"
+
+
+def insert(text: str, path: Path, name: str) -> None:
+    """Put `text` between the comments `<!-- NAME -->` and `<!-- /NAME -->` of a file."""
+    whole = path.read_text()
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    head, found, rest = whole.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not (found and closed):
+        raise ConfigError(f"{path}: has no place for the table; write a line {begin.strip()} and a line {end}")
+    path.write_text(f"{head}{begin}{text}\n{end}{tail}")
