@@ -64,7 +64,13 @@ class Box:
             self._thread = None
 
     def connected(self) -> None:
-        wait_for(lambda: self.daemon and self.daemon.publisher._connected, "the box connected", 60)
+        """The broker has an event of it, and so its subscription, which went before: no command is lost from now on."""
+
+        def heard() -> bool:
+            publisher = self.daemon.publisher if self.daemon else None
+            return publisher is not None and publisher._connected and publisher._sent > 0
+
+        wait_for(heard, "the box connected", 60)
 
 
 class Cloud(Consumer):

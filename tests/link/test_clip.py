@@ -62,13 +62,14 @@ sources:
 
 
 def recorded(box: Box, seconds: float = 0.0) -> None:
-    """Wait until so much of the camera is on the tape."""
+    """Wait until so much of the camera is on the tape, and commands reach the box."""
 
     def there() -> bool:
         span = box.daemon.clips.span("gate") if box.daemon else None
         return span is not None and span[1] - span[0] >= seconds
 
     wait_for(there, f"{seconds:g} s of the camera", 60)
+    box.connected()
 
 
 def stamp(utc: float) -> str:
