@@ -1,6 +1,6 @@
 """False and missed alarms of our rules beside those of a plain detection-and-frame-count rule, on the same recordings.
 
-    python benchmarks/bench_contrast.py [--seeds 3] [--first-seed 100] [--fps 5] [--clips ../shared/data/clips]
+    python benchmarks/bench_contrast.py [--seeds 3] [--first-seed 100] [--fps 5] [--clips ../shared/data/clips] [--keep]
 
 The plain rule is what common recorders do: a box of the label with enough score, its foot in the zone, in so many
 frames running, is an alarm; it is armed again when the zone was empty for three seconds' frames. `strict` starts anew
@@ -12,6 +12,7 @@ through the shipped model, day and night; the clip of real visits where `--clips
 """
 
 import argparse
+import json
 import sys
 import tempfile
 import threading
@@ -41,6 +42,7 @@ from tests.rules import test_through_tracker as scripted  # noqa: E402
 from tests.rules.script import LANE, UTC, Thing, runner  # noqa: E402
 
 TRUTH = ROOT / "tests" / "replay" / "truth"
+KEPT = ROOT / "build" / "score" / "contrast.json"
 FORGET_S = 3.0
 EARLY_S = 3.0  # a plain alarm may be so early: its zone begins at the foot, ours at a share of the box
 
@@ -231,27 +233,30 @@ def in_good_time(case: Case, said: Sequence[Alarm]) -> list[Alarm]:
     return [replace(a, time_s=time) for a, time in zip(said, times, strict=True)]
 
 
-def report(cases: Sequence[Case]) -> None:
-    names = ("ours", "strict", "lenient")
-    print(f"{'recordings':30} {'due':>4}   " + "   ".join(f"{name + ': false missed':>22}" for name in names))
-    totals: Mapping[str, list[int]] = {name: [0, 0] for name in names}
-    due_total = 0
-    for title in dict.fromkeys(case.name for case in cases):
-        row, due = {name: [0, 0] for name in names}, 0
-        for case in cases:
-            if case.name != title:
-                continue
-            for name in names:
+NAMES = ("ours", "strict", "lenient")
+
+
+def rows(cases: Sequence[Case]) -> list[dict[str, object]]:
+    """Of each kind of recording what was due, and (false, missed) of each rule; `all` last."""
+    found: list[dict[str, object]] = []
+    for title in (*dict.fromkeys(case.name for case in cases), "all"):
+        mine = [case for case in cases if title in (case.name, "all")]
+        due, sums = 0, {name: [0, 0] for name in NAMES}
+        for case in mine:
+            for name in NAMES:
                 said = getattr(case, name) if name == "ours" else in_good_time(case, getattr(case, name))
                 result = score(case.truth, said, lambda *_, d=case.dwell: d)
-                row[name][0] += result.false
-                row[name][1] += result.missed
+                sums[name] = [sums[name][0] + result.false, sums[name][1] + result.missed]
             due += result.true + result.missed
-        print(f"{title:30} {due:4d}   " + "   ".join(f"{row[name][0]:15d} {row[name][1]:6d}" for name in names))
-        due_total += due
-        for name in names:
-            totals[name] = [a + b for a, b in zip(totals[name], row[name], strict=True)]
-    print(f"{'all':30} {due_total:4d}   " + "   ".join(f"{f:15d} {m:6d}" for f, m in totals.values()))
+        found.append({"recordings": title, "due": due, **sums})
+    return found
+
+
+def show(found: Sequence[Mapping[str, object]]) -> None:
+    print(f"{'recordings':30} {'due':>4}   " + "   ".join(f"{name + ': false missed':>22}" for name in NAMES))
+    for row in found:
+        figures = "   ".join("{:15d} {:6d}".format(*row[name]) for name in NAMES)  # type: ignore[misc]
+        print(f"{row['recordings']:30} {row['due']:4d}   {figures}")
 
 
 def main() -> None:
@@ -260,6 +265,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=100)
     parser.add_argument("--fps", type=float, default=5.0)
     parser.add_argument("--clips", type=Path, default=ROOT.parent / "shared" / "data" / "clips")
+    parser.add_argument("--keep", action="store_true", help="for the report of `python -m benchmarks.score`")
     args = parser.parse_args()
     cases = [case for seed in range(5) for case in lanes(seed)]
     with tempfile.TemporaryDirectory() as folder:
@@ -272,7 +278,12 @@ def main() -> None:
             for night in (False, True):
                 print(f"simulated park {seed}{' at night' if night else ''} ...", file=sys.stderr)
                 cases += simulated(seed, night, args.fps, Path(folder))
-    report(cases)
+    found = rows(cases)
+    show(found)
+    if args.keep:
+        KEPT.parent.mkdir(parents=True, exist_ok=True)
+        what = {"seeds": args.seeds, "first_seed": args.first_seed, "fps": args.fps, "rows": found}
+        KEPT.write_text(json.dumps(what), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Pictures of the start and of the middle, kept for candidates until it is known whether an alarm comes of them.
 
-Bounded: in the long run a source makes one JPEG a second, and BURST at once, so that the picture of the start is that of
-the very frame; where more begin, one that is up to a second later is shared. At most LIMIT are kept, the oldest go first.
+Bounded: in the long run a source makes one JPEG a second, and BURST at once, so that the picture of the start is that
+of the very frame; where more begin, one that is up to a second later is shared. At most LIMIT are kept, the oldest go
+first.
 """
 
 from collections.abc import Iterable, Mapping

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.score import quiet, real, sound, table
+from benchmarks.score import contrast, quiet, real, sound, table
 from benchmarks.score.scenario import scenarios
 from benchmarks.score.store import KEPT, Outcome, kept
 from smartbox.score import Result, score
@@ -50,6 +50,7 @@ def write(folder: Path) -> int:
         failed |= any(o.problem for o in done)
     text += ["\n## Quiet\n", *quiet.section(out), "\n## Sound\n", *sound.section(out)]
     text += ["\n## Real pictures\n", *real.section(out)]
+    text += ["\n## Beside a rule that counts frames\n", *contrast.section(out)]
     (folder / "score.md").write_text("\n".join(text) + "\n", encoding="utf-8")
     (folder / "score.json").write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
     table.put(folder.resolve().parent / "README.md", out)
