@@ -39,10 +39,11 @@ lint: $(VENV)/test.stamp ## ruff, its format check, mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+PEERS ?= $(wildcard ../shared/data/peers/yolox_nano.onnx ../shared/data/peers/pvb-2000.xml)
 bench: $(VENV)/test.stamp ## figures on this machine: backends, tracker, latency, cost per camera
 	scripts/debian-packages $(TEST_PACKAGES)
 	$(BIN)/pip install --quiet --editable '.[bench]'
-	$(BIN)/smartbox bench --bundle lrssd-park
+	$(BIN)/smartbox bench --bundle lrssd-park $(PEERS:%=--peer %)
 	set -e; for part in benchmarks/bench_*.py; do $(BIN)/python "$$part"; done
 
 MODELS ?= $(notdir $(wildcard models/*))
