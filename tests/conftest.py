@@ -1,5 +1,6 @@
 """Shared fixtures: the data beside the project, and what every suite needs."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for row in rows.of(item.nodeid):
             item.add_marker(pytest.mark.row(row))
         item.user_properties += [("row", row) for mark in item.iter_markers("row") for row in mark.args]
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """A command run in the test logs to a stream that ends with the test: the next one shall not write there."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    for handler in list(root.handlers):
+        if handler not in handlers:
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
