@@ -169,7 +169,7 @@ def find(name_or_path: str | Path, search: Sequence[Path]) -> Bundle:
     known = sorted(path.name for path in installed(search))
     close = get_close_matches(text, known, 1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    places = ", ".join(map(str, search)) or "no directory"
+    places = ", ".join(dict.fromkeys(map(str, search))) or "no directory"
     raise ConfigError(f"no bundle {text!r} in {places}; {hint}bundles there: {', '.join(known) or 'none'}")
 
 
