@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from smartbox import __version__
+from smartbox.announcements import Announcements
 from smartbox.announcer import Announcer
 from smartbox.broker import Broker
 from smartbox.build import Parts, keyring, parts, tapes, watched
@@ -15,7 +16,6 @@ from smartbox.capabilities import birth, capabilities
 from smartbox.clips import Clip, Clips
 from smartbox.clock import Clock, SystemClock
 from smartbox.cloud.desired import Desired
-from smartbox.cloudevent import dump
 from smartbox.config import Config
 from smartbox.errands import Errands
 from smartbox.errors import ConfigError, StorageError
@@ -23,7 +23,6 @@ from smartbox.evidence import EvidenceLimits, EvidenceStore, PictureSeal
 from smartbox.health import clock_synchronised
 from smartbox.ids import Uuid7
 from smartbox.inference import Committed, Inference
-from smartbox.letters import Letter
 from smartbox.live import ended, only_rules, swap
 from smartbox.mailbox import Mailboxes
 from smartbox.model import Model
@@ -38,6 +37,7 @@ from smartbox.remote import Remote
 from smartbox.secrets import redact
 from smartbox.silences import Silences
 from smartbox.statedir import StateDir
+from smartbox.statefile import StateFile
 from smartbox.supervise import Heartbeats, chain, supervise
 from smartbox.types import Event, Sample
 from smartbox.vitals import Vitals
@@ -155,11 +155,13 @@ class Daemon:
         self._occupancy = Occupancy(self.publisher.retained, self.clock)
         self._trimmed = self.clock.monotonic()
         self._state = StateDir(state)
+        self._announcements = Announcements(StateFile(state / "announcements.json"), self.remote.letters)
 
     def run(self, stop: threading.Event) -> None:
         """Start, watch until `stop`, then put everything away. StorageError when the state directory is unusable."""
         self._state.lock()
         self.outbox.open()
+        self._announcements.resume()
         unclean = self._state.mark()
         broker = Broker() if self.config.mqtt.embedded else None
         if broker is not None:
@@ -291,7 +293,7 @@ class Daemon:
 
     def _clip_made(self, clip: Clip) -> None:
         """The clip of an alarm is on the disk: say so. Its episode's end names it, too."""
-        self.remote.letters.post(Letter(f"media/{clip.id}", dump(clip.document())))
+        self._announcements.post(f"media/{clip.id}", clip.document())
 
     def _stepped(self, step: Committed) -> None:
         source = step.pipeline.source
