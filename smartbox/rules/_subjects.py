@@ -19,6 +19,8 @@ SAME_PLACE = 0.5
 """IoU from which a box is taken to be where another was."""
 TWIN = 0.7
 """IoU from which two boxes of confusable labels are taken for one object, found twice."""
+PART = 0.9
+"""Share of a vehicle's box inside a surer one's from which it is a part of that one: the rear of a bus, as a car."""
 COVERED = 0.4
 """Share of a box behind another from which an object may be missed."""
 STOOD_S = 2.0
@@ -162,7 +164,7 @@ def _same_place(a: Box | None, b: Box | None) -> bool:
 
 
 def _twins(known: Sequence[Match], fresh: Sequence[Match]) -> dict[str, str]:
-    """Fresh tracks that are another match found twice (a pickup as car and as truck): name -> name of that match."""
+    """Fresh tracks that are another match found twice (a pickup as car and as truck), or a part of it: name -> its."""
     order = sorted((m for m in fresh if m.subject.startswith("track:") and m.xyxy), key=lambda m: -m.score)
     twins: dict[str, str] = {}
     kept = [m for m in known if m.subject.startswith("track:") and m.xyxy]
@@ -177,7 +179,15 @@ def _twins(known: Sequence[Match], fresh: Sequence[Match]) -> dict[str, str]:
 
 def _is_twin(a: Match, b: Match) -> bool:
     assert a.xyxy and b.xyxy  # only boxes get here
-    return iou(a.xyxy, b.xyxy) >= TWIN
+    return iou(a.xyxy, b.xyxy) >= TWIN or _is_part(a, b)
+
+
+def _is_part(whole: Match, part: Match) -> bool:
+    """What stands before the whole reaches lower in the picture, and what stands behind it is hidden."""
+    assert whole.xyxy and part.xyxy  # only boxes get here
+    if group(part.label) != "vehicle" or part.score >= whole.score or part.xyxy[3] > whole.xyxy[3]:
+        return False
+    return bool(covering([part.xyxy], [whole.xyxy])[0, 0] >= PART)
 
 
 def _look_round(pairs: Pairs, scene: Scene, tracks: Mapping[str, Track]) -> None:

@@ -352,6 +352,18 @@ def test_a_sudden_lorry_gives_the_place_back() -> None:
     assert told(events) == [("begin", 70.0), ("cleared", 180.0)]
 
 
+BUS, REAR, BEFORE = (0.08, 0.17, 0.78, 0.6), (0.2, 0.43, 0.42, 0.59), (0.2, 0.43, 0.42, 0.62)
+
+
+@pytest.mark.parametrize(("box", "label", "alarms"), [(REAR, "car", 1), (BEFORE, "car", 2), (REAR, "person", 1)])
+def test_the_rear_of_a_bus_is_no_car_of_its_own(box: Box, label: str, alarms: int) -> None:
+    bus = Thing(1, 10, 200, BUS, "bus", score=0.9)
+    events = play(runner("fire_lane"), Script([bus, Thing(2, 11, 200, box, label, score=0.55)], 200))
+    assert len(told(events, "begin")) == alarms
+    people = [Thing(1, 10, 200, BUS, "person", score=0.9), Thing(2, 11, 200, box, "person", score=0.55)]
+    assert len(told(play(runner("loitering"), Script(people, 200)), "begin")) == 2  # a child before its mother
+
+
 @pytest.mark.parametrize("fault", ["frozen", "dark"])
 def test_sleep_is_silent_on_a_bad_picture(fault: str) -> None:
     sleeper = [person(1, 0, 300)]
