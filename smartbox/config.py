@@ -83,6 +83,13 @@ class EvidenceSettings(Settings):
     pictures a second."""
     audio: bool = False
     """Clips have the camera's sound, too. Off: no sound ever leaves the box."""
+
+    @model_validator(mode="after")
+    def _sound_of_clips(self) -> "EvidenceSettings":
+        if self.audio and not self.clips:
+            raise ValueError("audio does nothing without clips; switch them on, or leave it out")
+        return self
+
     before: Duration = Field(default=5.0, ge=0, le=30)
     """Seconds of a clip before the alarm."""
     after: Duration = Field(default=10.0, ge=0, le=60)

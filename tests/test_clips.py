@@ -13,7 +13,7 @@ from smartbox import build, config
 from smartbox.clips import Clip, Clips, mp4
 from smartbox.clock import ManualClock, SystemClock
 from smartbox.commands.check import warnings
-from smartbox.errors import SourceError
+from smartbox.errors import ConfigError, SourceError
 from smartbox.evidence import EvidenceLimits, EvidenceStore
 from smartbox.sources._av import piece, template
 from smartbox.sources.http import Plugin
@@ -141,5 +141,14 @@ sources:
     assert build.taped(config.load(file)) == ["gate"]
     (said,) = [text for text in warnings(build.parts(config.load(file))) if "clips" in text]
     assert "sources.masked.masks" in said
-    file.write_text(file.read_text().replace("clips: true, ", ""))
+    file.write_text(file.read_text().replace("clips: true", "clips: reencode, audio: true"))
+    made = config.load(file)
+    assert build.taped(made) == ["gate", "masked"]
+    assert not [text for text in warnings(build.parts(made)) if "clips" in text]
+    tapes = build.tapes(made)
+    assert all(tape.sound for tape in tapes.values())
+    file.write_text(file.read_text().replace("clips: reencode, ", ""))
+    with pytest.raises(ConfigError, match=r"evidence.*audio does nothing without clips"):
+        config.load(file)
+    file.write_text(file.read_text().replace("audio: true, ", ""))
     assert build.taped(config.load(file)) == []

@@ -193,9 +193,10 @@ def result_of(told: Mapping[str, Any], sources: frozenset[str] | None = None) ->
 
 
 def kept() -> list[dict[str, Any]]:
-    """The last of each recording."""
+    """The last of each recording. old: rules, models or simulator have changed since."""
     paths = sorted(KEPT.glob("real-*-*-*.json"), key=lambda p: p.stat().st_mtime)
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    now = f"{digest_of(MODELS)[:8]}-{code()[:12]}"
+    found = [{**json.loads(path.read_text(encoding="utf-8")), "old": not path.stem.endswith(now)} for path in paths]
     return list({one["name"]: one for one in found if "kind" in one}.values())
 
 
@@ -222,7 +223,9 @@ def section(out: dict[str, Any]) -> list[str]:
         "",
         *(f"- {wrong}" for t in real for wrong in results[t["name"]].wrong),
     ]
-    return [*lines, *_parks(parks, out["real"]), *_generated(generated, results, out["real"])]
+    old = [t["name"] for t in told if t["old"]]
+    stale = ["", f"Played before the last change of rules, models or simulator: {', '.join(old)}."] if old else []
+    return [*lines, *_parks(parks, out["real"]), *_generated(generated, results, out["real"]), *stale]
 
 
 def _by_rule(told: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:

@@ -191,6 +191,8 @@ def section(out: dict[str, Any]) -> list[str]:
     streams = [json.loads(path.read_text(encoding="utf-8")) for path in newest.values()]
     if not streams:
         return ["Not run: it needs the recordings of `../shared/data` (`--sound`)."]
+    now = code()
+    old = sum(path != _path(int(number), now) for number, path in newest.items())
     result = _result(streams)
     hours = sum(s["seconds"] for s in streams) / 3600
     decoys = sum(len(s["decoys"]) for s in streams)
@@ -216,4 +218,5 @@ def section(out: dict[str, Any]) -> list[str]:
             f"{r['precision']:.2f} | {r['recall']:.2f} | {r['f1']:.2f} |"
             for label, r in rules.items()
         ),
+        *([f"\n{old} of the streams were played before the last change of rules, models or simulator."] if old else []),
     ]
