@@ -22,6 +22,7 @@ from smartbox.library import Library
 from smartbox.pipeline import Head, Pipeline
 from smartbox.shelf import Shelf
 from smartbox.tape import Tape
+from smartbox.trials import Trials
 from smartbox.wording import listed
 
 
@@ -43,7 +44,7 @@ def keyring(config: Config) -> Keyring:
 def library(config: Config) -> Library:
     """Where the configured box looks for its models."""
     state = config.box.state_dir
-    return Library(tuple(bundle_dirs(state)), Shelf(state, keyring(config)))
+    return Library(tuple(bundle_dirs(state)), Shelf(state, keyring(config)), killed=Trials(state).killed)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from smartbox.errors import ConfigError
 from smartbox.keys import SealError
 from smartbox.release import SUFFIX
 from smartbox.sealed import is_sealed
-from smartbox.shelf import POINTER, Shelf
+from smartbox.shelf import POINTER, Shelf, Unfit
+from smartbox.trials import DEATHS
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,24 @@ class Library:
     places: tuple[Path, ...]
     shelf: Shelf
     utc: Callable[[], float] = time.time
+    killed: Callable[[str], bool] = lambda _: False
+    """Whether the process died again and again with a bundle, `name sha256[:8]`."""
 
     def find(self, name_or_path: str, sealed_only: bool = False) -> tuple[Bundle, list[str]]:
-        """The bundle, and why others of that name were passed over. ConfigError when there is none that may run."""
+        """The bundle, and why others of that name were passed over. ConfigError when there is none that may run.
+
+        An installed release that kills the process gives way to what was there before, where there is such a thing.
+        """
         if "/" in name_or_path or name_or_path.startswith("."):
             return self._at(Path(name_or_path).expanduser(), sealed_only), []
         refused: list[str] = []
-        for place in self.places:
-            found, reasons = self._in(place, name_or_path, sealed_only)
-            refused += reasons
-            if found is not None:
-                return found, refused
+        for unfit in (self._deadly, None):
+            refused = []
+            for place in self.places:
+                found, reasons = self._in(place, name_or_path, sealed_only, unfit)
+                refused += reasons
+                if found is not None:
+                    return found, refused
         if refused:
             raise ConfigError("; ".join(refused))
         return bundles.find(name_or_path, self.places), []  # says what there is instead
@@ -52,9 +60,15 @@ class Library:
             raise ConfigError(_plain(path))
         return Bundle.open(path)
 
-    def _in(self, place: Path, name: str, sealed_only: bool) -> tuple[Bundle | None, list[str]]:
+    def _deadly(self, bundle: Bundle) -> str | None:
+        if not self.killed(f"{bundle.name} {bundle.sha256[:8]}"):
+            return None
+        version = bundle.manifest.version
+        return f"{bundle.name} {version} in {bundle.path}: the whole process died {DEATHS} times in a row with it"
+
+    def _in(self, place: Path, name: str, sealed_only: bool, unfit: Unfit | None) -> tuple[Bundle | None, list[str]]:
         if place == self.shelf.root and (place / name / POINTER).exists():
-            return self.shelf.open(name)
+            return self.shelf.open(name, unfit)
         if (place / f"{name}{SUFFIX}").is_file():
             try:
                 return self._at(place / f"{name}{SUFFIX}", sealed_only), []

@@ -10,7 +10,7 @@ Every step ends in a rename: whatever is cut off, the release that was current b
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,10 @@ POINTER = "installed.json"
 MARKS = "releases.json"
 
 _REAL_TIME = 1_600_000_000.0  # a clock before this was never set
+
+
+Unfit = Callable[[Bundle], str | None]
+"""Why a release that opens is to be passed over all the same; None: it is not."""
 
 
 class Entry(Settings):
@@ -80,14 +84,19 @@ class Shelf:
         except (OSError, ValidationError):
             return None
 
-    def open(self, name: str) -> tuple[Bundle | None, list[str]]:
+    def open(self, name: str, unfit: Unfit | None = None) -> tuple[Bundle | None, list[str]]:
         """The current release, else the one before; and why what was passed over is refused."""
         refused: list[str] = []
         for entry in self._candidates(name):
             try:
-                return self._open(name, entry), refused
+                bundle = self._open(name, entry)
             except (SealError, ConfigError) as error:
                 refused.append(" ".join(str(error).split()))
+                continue
+            if unfit and (why := unfit(bundle)):
+                refused.append(why)
+            else:
+                return bundle, refused
         return None, refused or [f"{self.root / name / POINTER} is damaged, and no release lies beside it"]
 
     def _candidates(self, name: str) -> Iterator[Entry]:

@@ -21,6 +21,10 @@ class Trials:
     def deadly(self, engine: str) -> bool:
         return self._read().get(engine, 0) >= DEATHS
 
+    def killed(self, bundle: str) -> bool:
+        """Whether the process died so often with this bundle (`name sha256[:8]`), whichever engine ran it."""
+        return sum(n for engine, n in self._read().items() if engine.startswith(f"{bundle} ")) >= DEATHS
+
     def begin(self, engine: str) -> None:
         counts = self._read()
         self._write(counts | {engine: counts.get(engine, 0) + 1})

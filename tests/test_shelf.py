@@ -12,6 +12,7 @@ from smartbox.errors import ConfigError
 from smartbox.keys import SealError
 from smartbox.library import Library
 from smartbox.shelf import MARKS, POINTER, Shelf
+from smartbox.trials import DEATHS, Trials
 from tests import tiny
 from tests.sealing import EARLIER, LATER, NOW, box, publisher, sealed
 
@@ -242,6 +243,30 @@ def test_where_a_model_is_found(shelf: Shelf, release: Release, plain: Bundle, t
         books.find(f"{shipped}/tiny", sealed_only=True)
     with pytest.raises(ConfigError, match="no bundle 'tinny'"):
         books.find("tinny")
+
+
+def test_a_release_that_kills_the_process_gives_way_to_what_was_before(
+    shelf: Shelf, release: Release, tmp_path: Path
+) -> None:
+    """Row 28, for models: as long as there is something before it, and until the next orderly stop."""
+    trials = Trials(shelf.state_dir)
+    books = Library((shelf.root,), shelf, lambda: NOW, killed=trials.killed)
+    shelf.install(release(1), NOW)
+    old = books.find("tiny")[0]
+    shelf.install(release(2), NOW)
+    new = books.find("tiny")[0]
+    for _ in range(DEATHS):
+        assert seq_of(books.find("tiny")[0]) == 2
+        trials.begin(f"tiny {new.sha256[:8]} scripted 1234")
+    found, refused = books.find("tiny")
+    assert seq_of(found) == 1 and found.sha256 == old.sha256
+    assert len(refused) == 1 and "died 3 times in a row with it" in refused[0]
+    trials.forgive()
+    assert seq_of(books.find("tiny")[0]) == 2
+    for n in range(DEATHS):
+        trials.begin(f"tiny {new.sha256[:8]} scripted 1234")
+        trials.begin(f"tiny {old.sha256[:8]} engine-{n} 1234")
+    assert seq_of(books.find("tiny")[0]) == 2, "both do: it is not the release"
 
 
 def test_a_shipped_sealed_file_is_found_and_a_shipped_plain_one_is_gone_back_to(

@@ -43,7 +43,7 @@ ROWS = [
     Row("25", "bad configuration from the cloud", "rejected, or reverted after 5 min without the broker"),
     Row("26", "retained, expired, duplicate, oversize command", "refused with an ack, run at most once"),
     Row("27", "update cut, forged, older, expired, for other hardware", "the old version runs; refusal event"),
-    Row("28", "new version crash-loops", "old version back within 3 starts"),
+    Row("28", "new version of a model or a configuration crash-loops", "old version back within 3 starts"),
     Row("29", "model bundle forged, flipped, truncated, reordered, older", "refused, previous model kept"),
     Row("30", "certificate expired, wrong host, CA rotated", "0 plain-text bytes, events kept, reason shown"),
     Row(
@@ -98,6 +98,10 @@ LIVE_ELSEWHERE = {
         "tests/link/test_commands.py::test_a_retained_command",
         "tests/link/test_commands.py::test_a_command_that_",
         "tests/link/test_commands.py::test_a_command_is_accepted",
+    ),
+    "28": (
+        "tests/link/test_desired.py::test_a_trial_that_never_comes_up",
+        "tests/test_shelf.py::test_a_release_that_kills_the_process",
     ),
     "29": (
         "tests/test_sealed.py::test_one_bit_flipped_anywhere",
