@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _compare_parser(parts: Any) -> argparse.ArgumentParser:
     versus: argparse.ArgumentParser = parts.add_parser(
         "compare",
-        help="classifiers trained alike, against one another, several seeds; goes on where it stopped",
+        help="nets trained alike, against one another, several seeds; goes on where it stopped",
     )
     versus.add_argument("recipe", type=Path, help="YAML: nets, seeds, recipe; finished runs stand beside it as .jsonl")
     versus.add_argument("-o", "--out", type=Path, required=True, help="directory for checkpoints of runs under way")

@@ -1,8 +1,9 @@
 """Nets against one another: the same data, schedule and search for a learning rate, several seeds, one table.
 
-A run that is finished stands in a file beside the recipe, one line each, and is not trained again; one that was stopped
-goes on from its checkpoint. The rate is chosen on the part `dev`, for every net on its own; then every seed is trained
-at that rate on `train` and `dev`, and scored once on `test`.
+A run that is finished stands in a file beside the recipe, one line each, and is not trained again; one that was
+stopped goes on from its checkpoint. A classifier's rate is chosen on the part `dev`, for every net on its own; then
+every seed is trained at that rate on `train` and `dev`, and scored once on `test`. Heads of detectors keep the recipe's
+rates, and are scored once, on pictures that nothing was chosen by.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,21 +19,27 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from smartbox.errors import ConfigError, Problem
-from smartbox.lab import train_classify
-from smartbox.lab.export_classify import restore
-from smartbox.lab.macs import count
-from smartbox.lab.recipe_classify import ClassifyRecipe, Net
+from smartbox.lab.recipe import Recipe
+from smartbox.lab.recipe_classify import ClassifyRecipe
 from smartbox.settings import Settings
-
-PUBLISHED = (224, 224)  # what the nets' names say that they cost
 
 
 class Search(Settings):
     """For a learning rate, the same for every net."""
 
-    rates: Annotated[tuple[float, ...], Field(min_length=1)] = (2e-3, 4e-3, 8e-3)
+    rates: tuple[float, ...] = ()
+    """None: the recipe's own."""
     steps: Annotated[int, Field(gt=0)] = 400
     seed: int = 0
+
+
+class Score(Settings):
+    """What detectors are scored on, as by `smartbox lab evaluate`."""
+
+    data: Path = Path("../shared/data/detect/val")
+    prefix: str = ""
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
 
 
 class Comparison(Settings):
@@ -40,11 +47,13 @@ class Comparison(Settings):
 
     ours: str
     """The net whose lead over each of the others is told."""
-    nets: Annotated[dict[str, Net], Field(min_length=2)]
+    nets: Annotated[dict[str, dict[str, Any]], Field(min_length=2)]
+    """Name -> what it has below the recipe's `net`."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
     search: Search = Search()
+    score: Score = Score()
     recipe: dict[str, Any]
-    """Of a classifier, without net, seed and rate. Its sets must know `dev`."""
+    """Of a detector, or (`task: classify`) of a classifier, whose sets must know `dev`."""
 
     @model_validator(mode="after")
     def _ours_is_one(self) -> "Comparison":
@@ -52,17 +61,28 @@ class Comparison(Settings):
             raise ValueError(f"ours: {self.ours!r} is none of the nets {', '.join(self.nets)}")
         return self
 
-    def run(self, net: str, seed: int, lr: float, *, dev: bool) -> ClassifyRecipe:
+    @property
+    def detects(self) -> bool:
+        return bool(self.recipe.get("task", "detect") == "detect")
+
+    def run(self, net: str, seed: int, lr: float, *, dev: bool) -> ClassifyRecipe | Recipe:
         """The recipe of one training."""
-        schedule = dict(self.recipe.get("schedule", {})) | {"lr": lr} | ({"steps": self.search.steps} if dev else {})
-        data = [{**entry, "dev": dev} for entry in self.recipe["data"]]
-        fields = {"net": self.nets[net].model_dump(), "seed": seed, "schedule": schedule, "data": data}
+        fields: dict[str, Any] = {"net": {**self.recipe.get("net", {}), **self.nets[net]}, "seed": seed}
+        if self.detects:
+            return Recipe.model_validate({**self.recipe, **fields})
+        fields["schedule"] = {**self.recipe.get("schedule", {}), **({"lr": lr} if lr else {})}
+        fields["data"] = [{**entry, "dev": dev} for entry in self.recipe["data"]]
+        if dev:
+            fields["schedule"]["steps"] = self.search.steps
         return ClassifyRecipe.model_validate({**self.recipe, **fields})
 
 
 @dataclass(frozen=True)
 class Run:
-    """One finished training. top1 and recall (mean over the classes) on `part`, by the float net."""
+    """One finished training. score, second: top-1 and the classes' mean recall on `part`; of a detector mAP and AP50.
+
+    lr: 0 where the recipe's own was kept.
+    """
 
     net: str
     part: str
@@ -70,12 +90,12 @@ class Run:
     seed: int
     recipe: str
     """Sum over all that it was trained by: of another recipe, its line counts for nothing."""
-    top1: float = 0.0
-    recall: float = 0.0
+    score: float = 0.0
+    second: float = 0.0
     examples: int = 0
     seconds: float = 0.0
     macs: int = 0
-    """At the size that it was trained at; `macs_224` at that of the papers."""
+    """At the size that it is used at; `macs_224`, of a classifier, at that of the papers."""
     macs_224: int = 0
     params: int = 0
 
@@ -133,11 +153,11 @@ def compare(plan: Comparison, table: Table, out: Path, nets: Sequence[str] = (),
 
 
 def rate(plan: Comparison, net: str, table: Table) -> float:
-    """Of the search's rates the one with the best top-1 on `dev`."""
+    """Of the search's rates the one that scored best on `dev`."""
     found = searched(plan, net, table)
     if len(found) < len(plan.search.rates):
         raise ConfigError(f"{table.path}: the search for a rate of {net} is not finished")
-    return max(found, key=lambda run: (run.top1, run.recall)).lr
+    return max(found, key=lambda run: (run.score, run.second)).lr if found else 0.0
 
 
 def searched(plan: Comparison, net: str, table: Table) -> list[Run]:
@@ -170,29 +190,11 @@ def _done(
     if empty.key in table.runs:
         return
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {empty.name} …\n")
-    run = trained(plan.run(net, seed, lr, dev=dev), empty, out / empty.name, threads)
+    from smartbox.lab.compare_train import trained
+
+    run = trained(plan, plan.run(net, seed, lr, dev=dev), empty, out / empty.name, threads)
     table.add(run)
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {run.name}: top-1 {run.top1:.3f}, {run.seconds:.0f} s\n")
-
-
-def trained(recipe: ClassifyRecipe, empty: Run, out: Path, threads: int) -> Run:
-    """Train as `recipe` says, in `out`, and score."""
-    busy = time.process_time()
-    net = restore(recipe, train_classify.train(recipe, out, threads))
-    arrays, truth = train_classify.plain(recipe, train_classify.gather(recipe, "val"))
-    top1, recall = train_classify.scored(train_classify.predict(net, arrays, recipe.input), truth)
-    height, width, channels = recipe.input.shape
-    own, published = count(net, (height, width), channels), count(net, PUBLISHED, channels)
-    return replace(
-        empty,
-        top1=round(top1, 4),
-        recall=round(recall, 4),
-        examples=len(truth),
-        seconds=round(time.process_time() - busy, 1),
-        macs=own.macs,
-        macs_224=published.macs,
-        params=own.params,
-    )
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {run.name}: {run.score:.3f}, {run.seconds:.0f} s\n")
 
 
 def by_seed(runs: Sequence[Run], net: str) -> Mapping[int, Run]:

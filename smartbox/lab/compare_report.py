@@ -41,18 +41,18 @@ def summary(plan: Comparison, runs: Sequence[Run]) -> dict[str, Any]:
 
 def _net(plan: Comparison, runs: Sequence[Run], net: str) -> dict[str, Any]:
     final, ours = by_seed(runs, net), by_seed(runs, plan.ours)
-    searched = {f"{r.lr:g}": r.top1 for r in runs if r.net == net and r.part == "dev"}
+    searched = {f"{r.lr:g}": r.score for r in runs if r.net == net and r.part == "dev"}
     if not final:
         return {"seeds": [], "searched": searched}
-    top1 = np.array([run.top1 for run in final.values()])
+    scores = np.array([run.score for run in final.values()])
     any_run = next(iter(final.values()))
     both = [seed for seed in final if seed in ours]
     found: dict[str, Any] = {
         "seeds": sorted(final),
-        "top1": [run.top1 for run in final.values()],
-        "mean": round(float(top1.mean()), 4),
-        "spread": round(float(top1.std(ddof=1)), 4) if len(top1) > 1 else None,
-        "recall": round(float(np.mean([run.recall for run in final.values()])), 4),
+        "scores": [run.score for run in final.values()],
+        "mean": round(float(scores.mean()), 4),
+        "spread": round(float(scores.std(ddof=1)), 4) if len(scores) > 1 else None,
+        "second": round(float(np.mean([run.second for run in final.values()])), 4),
         "lr": any_run.lr,
         "searched": searched,
         "examples": any_run.examples,
@@ -61,31 +61,32 @@ def _net(plan: Comparison, runs: Sequence[Run], net: str) -> dict[str, Any]:
         "params": any_run.params,
     }
     if net != plan.ours and both:
-        lead = difference([ours[s].top1 for s in both], [final[s].top1 for s in both])
+        lead = difference([ours[s].score for s in both], [final[s].score for s in both])
         found["ours_ahead"] = {"seeds": lead.seeds, "mean": lead.mean, "low": lead.low, "high": lead.high}
     return found
 
 
 def markdown(plan: Comparison, runs: Sequence[Run]) -> str:
     """The table for a REPORT.md."""
+    score, second = ("mAP", "mAP50") if plan.detects else ("top-1", "mean recall")
     lines = [
-        "| net | M MACs at 224 (as trained) | k parameters | rate | seeds | top-1, mean ± deviation | mean recall "
+        f"| net | M MACs | k parameters | rate | seeds | {score}, mean ± deviation | {second} "
         f"| {plan.ours} ahead by, points [95 % interval] |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for net, row in summary(plan, runs).items():
         if not row["seeds"]:
-            lines.append(f"| {net} | | | | 0 of {len(plan.seeds)} | not trained | | |")
+            lines.append(f"| {net} | | | | 0 of {len(plan.seeds)} | not finished | | |")
             continue
         spread = "" if row["spread"] is None else f" ± {100 * row['spread']:.1f}"
         cells = (
             net,
-            f"{row['macs_224'] / 1e6:.1f} ({row['macs'] / 1e6:.1f})",
+            f"{row['macs'] / 1e6:.1f}" + (f", at 224 {row['macs_224'] / 1e6:.1f}" if row["macs_224"] else ""),
             f"{row['params'] / 1e3:.0f}",
-            f"{row['lr']:g}",
+            f"{row['lr']:g}" if row["lr"] else "",
             f"{len(row['seeds'])} of {len(plan.seeds)}",
             f"{100 * row['mean']:.1f}{spread}",
-            f"{100 * row['recall']:.1f}",
+            f"{100 * row['second']:.1f}",
             _lead(row.get("ours_ahead")),
         )
         lines.append(f"| {' | '.join(cells)} |")

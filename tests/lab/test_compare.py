@@ -1,6 +1,7 @@
 """Nets against one another: trained alike, each once, the rate found on other crops than the score."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -74,9 +75,9 @@ def test_what_is_finished_is_not_trained_again(folder: Path, capsys: pytest.Capt
     assert main([*words, "--report", str(report)]) == 0
     said = capsys.readouterr()
     assert "wide-" not in said.err
-    assert said.err.count("top-1") == 3  # a rate and two seeds of the other
+    assert said.err.count(": 0.") + said.err.count(": 1.") == 3  # a rate and two seeds of the other
     both = json.loads(said.out)
-    assert both["wide"]["top1"] == first["wide"]["top1"]
+    assert both["wide"]["scores"] == first["wide"]["scores"]
     assert both["thin"]["ours_ahead"]["seeds"] == 2
     assert set(both["wide"]["searched"]) == {"0.005"}
     rows = [json.loads(line) for line in (folder / "squares.jsonl").read_text().splitlines()]
@@ -96,10 +97,40 @@ def test_the_rate_is_that_which_was_best_on_dev(folder: Path) -> None:
         compare.rate(plan, "wide", table)
     for lr, top1 in zip(plan.search.rates, (0.7, 0.6), strict=True):
         empty = compare._run(plan, "wide", 0, lr, dev=True)
-        table.add(compare.replace(empty, top1=top1))
+        table.add(replace(empty, score=top1))
     assert compare.rate(plan, "wide", compare.Table(table.path)) == 1e-3
     longer = plan.model_copy(update={"search": plan.search.model_copy(update={"steps": 9})})
     assert list(compare.finished(longer, table)) == []  # of another recipe
+
+
+def test_heads_differ_in_nothing_but_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    plan = compare.read(Path("benchmarks/compare/heads.yaml"))
+    ours, other = (plan.run(net, 1, 0.0, dev=False).model_dump() for net in ("lrssd", "ssd"))
+    assert (ours.pop("net").pop("head"), other.pop("net").pop("head")) == ("lrssd", "ssd")
+    assert ours == other
+    assert "distil" not in plan.recipe
+
+
+@pytest.mark.slow
+def test_heads_are_trained_and_scored_as_the_box_sees(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = {"stem": 8, "stages": [16, 24, 32], "widths": [8, 8, 16], "features": 16}
+    data = [{"folder": "sim", "simulated": {"seed": 1_000_000, "count": 4}}]
+    stages = [{"size": [64], "batch": 2, "steps": 2}]
+    labels = ["person", "bicycle", "car", "motorcycle", "bus", "truck"]
+    recipe = {"name": "tiny", "labels": labels, "size": 128, "net": net, "data": data, "stages": stages}
+    nets = {"lrssd": {"head": "lrssd"}, "ssd": {"head": "ssd"}}
+    document = {"ours": "lrssd", "nets": nets, "seeds": [1, 2], "score": {"data": "sim"}, "recipe": recipe}
+    Path("tiny.yaml").write_text(json.dumps(document))
+    assert main(["lab", "compare", "tiny.yaml", "-o", "runs", "--threads", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ssd"]["seeds"] == [1, 2]
+    assert found["ssd"]["examples"] == 4
+    assert found["ssd"]["macs"] > found["lrssd"]["macs"]
+    assert found["ssd"]["ours_ahead"]["seeds"] == 2
 
 
 def test_the_interval_is_students_of_the_pairs() -> None:
