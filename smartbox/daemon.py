@@ -172,6 +172,7 @@ class Daemon:
                 raise
         self.inference.commit(self._resume(unclean))
         working, sending = threading.Event(), threading.Event()
+        self.vitals.begin()
         readers = [
             self._thread(f"source.{s}", self._reader(s), working) for s, h in self.vitals.sources.items() if h.enabled
         ]
@@ -348,4 +349,5 @@ class Daemon:
 
     def birth(self) -> dict[str, Any]:
         """What this box is and has (the publisher adds session, version and depth)."""
-        return birth(self.config, {name: model.ref for name, model in self.models.items()}, self._abilities)
+        models = {name: model.ref for name, model in self.models.items()}
+        return {**birth(self.config, models, self._abilities), "config_version": self.remote.config_version}

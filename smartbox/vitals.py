@@ -45,6 +45,11 @@ class Vitals:
         self._state_dir = state_dir
         self._fallbacks: list[tuple[str, str]] = []
 
+    def begin(self) -> None:
+        """The sources are started now: their time to deliver runs from here, however long it took to get here."""
+        for health in self.sources.values():
+            health.started = self._clock.monotonic()
+
     def fell_back(self, model: str, why: str) -> None:
         """Another backend than before runs this model. Any thread."""
         log.warning("%s", why)
