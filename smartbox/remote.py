@@ -82,6 +82,13 @@ class Remote:
             )
             self._follower = Follower(self._desired, self._config.cloud, f"{box.site}/{box.id}", self._clock, ways)
 
+    @property
+    def config_version(self) -> int:
+        """Of the configuration from above that is in force, on trial or not; 0: the box' file alone."""
+        state = self._desired.state if self._desired else None
+        wanted = state and (state.trial or state.active)
+        return wanted.version if wanted else 0
+
     def progress(self, command: Command, detail: Mapping[str, Any]) -> None:
         """How far a running command is."""
         if self._commands is not None:

@@ -53,6 +53,7 @@ def test_what_stays_goes_on_and_what_changed_ends(box: Box, cloud: Cloud, signer
     wait_for(lambda: phases(cloud, "new"), "the new rule's alarm")
     # Where the machine is busy for seconds the same person is a track of another number, and a second alarm.
     assert ("end", "config") not in phases(cloud, "stays") and box.starts == 1
+    wait_for(lambda: cloud.last("birth")["config_version"] == 1, "the birth of the new configuration")
     assert set(cloud.last("birth")["rules"]) == {"stays", "new"}
     wait_for(lambda: cloud.last("active/goes/gate") is None and cloud.last("active/new/gate"), "what is active")
     assert cloud.last("active/stays/gate")
