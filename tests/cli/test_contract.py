@@ -122,7 +122,8 @@ def test_a_file_as_full_as_a_disk(site: Site) -> None:
 def test_a_replay_without_end_says_how_to_end_it(site: Site, clip: Path) -> None:
     """A simulator plays for ever; Ctrl-C is a way out that leaves no trace of Python."""
     site.edit(f"type: file, path: {clip}", "type: simulator, scene: gate")
-    command = [sys.executable, "-m", "smartbox", "replay", "-c", str(site.config)]
+    program = [sys.executable, "-m", "smartbox", "replay", "-c", str(site.config)]
+    command = ["env", "--default-signal=INT", *program]  # what runs in the background of a shell may not hear it
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as replay:
         assert replay.stderr is not None
         said = replay.stderr.readline()
