@@ -65,7 +65,7 @@ test-dashboard: $(VENV)/test.stamp ## the dashboard in a browser, against the de
 
 faults: $(VENV)/test.stamp ## every fault row with all its repetitions (an hour); writes docs/reliability.md
 	scripts/debian-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pytest -m 'faults or row' --timeout 3600 -s --table build/faults.json $(ARGS); status=$$?; \
+	$(BIN)/python -m pytest -m 'faults or row' --timeout 3600 -s --durations 12 --table build/faults.json $(ARGS); status=$$?; \
 	$(BIN)/python -m tests.faults.table $(if $(ARGS),build,docs)/reliability.md build/faults.json && exit $$status
 
 test-systemd: $(VENV)/test.stamp ## installs into a Debian booted by systemd-nspawn and breaks it there (root)

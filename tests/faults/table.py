@@ -141,14 +141,18 @@ def shown(values: list[Any]) -> str:
     return ", ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values)
 
 
+def short(one: Told) -> str:
+    return one.test.split("::")[-1]
+
+
 def result(row: Row, told: list[Told]) -> str:
     if not told:
         return "not here" if row.elsewhere else "not run"
     missed = [one for one in told if one.outcome != "skipped" and not one.held]
     if missed:
-        return "**miss**: " + ", ".join(one.test.split("::")[-1] for one in missed)
-    if all(one.outcome == "skipped" for one in told):
-        return "skipped"
+        return "**miss**: " + ", ".join(map(short, missed))
+    if skipped := [one for one in told if one.outcome == "skipped"]:
+        return "skipped" if len(skipped) == len(told) else f"pass, but for {', '.join(map(short, skipped))}: skipped"
     return "pass"
 
 
