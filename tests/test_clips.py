@@ -147,6 +147,10 @@ sources:
     assert not [text for text in warnings(build.parts(made)) if "clips" in text]
     tapes = build.tapes(made)
     assert all(tape.sound for tape in tapes.values())
+    tapes["masked"].put(Piece(0.0, True, 0, 0, Fraction(1, 90_000), b"x"))
+    cut = tapes["masked"].cut(0.0, 1.0)
+    assert cut
+    assert cut.masks == made.sources["masked"].masks != ()
     file.write_text(file.read_text().replace("clips: reencode, ", ""))
     with pytest.raises(ConfigError, match=r"evidence.*audio does nothing without clips"):
         config.load(file)
