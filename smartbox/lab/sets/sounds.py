@@ -78,7 +78,8 @@ class Plugin(SoundSet):
             found = window(clip, (len(clip) - frames) // 2 + off, frames).astype(np.float32)
             return resampled(found.T, frames / SPEC.frames, SPEC.frames).T
         if self.where == "bang":
-            return window(clip, loudest(clip) - int(rng.integers(5, SPEC.frames - 10)))
+            # Not near an edge: an onset alone is no bang yet.
+            return window(clip, loudest(clip) - int(rng.integers(15, SPEC.frames - 35)))
         found = stretch(clip, rng)
         for _ in range(4):
             if loudness(found) > loudness(clip) - 15:
