@@ -100,6 +100,7 @@ class Tracker:
         self._votes: dict[int, dict[str, float]] = {}
         self._groups: dict[str, int] = {}
         self._time: float | None = None
+        self._latest = 0.0
         self._next_id = 1
 
     def update(self, time: float, detections: Detections) -> tuple[Track, ...]:
@@ -112,7 +113,7 @@ class Tracker:
         if step < 0:
             self._keep(np.zeros(len(self._rows), bool))
             step = 0.0
-        self._time = time
+        self._time = self._latest = time
         self._forget_gap(time, step)
         predict(self._rows, ~self._standing(), step)
         xyxy, score, group, labels = self._sorted(detections)
@@ -132,7 +133,12 @@ class Tracker:
         return self._listing(time, inferred=True)
 
     def carry(self, time: float) -> tuple[Track, ...]:
-        """The objects at `time` when no inference was made: nothing moved, so they are where they were."""
+        """The objects at `time` when no inference was made: nothing moved, so they are where they were.
+
+        Nobody walked off in this time, so it does not count against an object that is hardly found.
+        """
+        self._rows["sure_at"] += max(0.0, time - self._latest)
+        self._latest = time
         return self._listing(time, inferred=False)
 
     def _standing(self) -> Flags:

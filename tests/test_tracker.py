@@ -319,6 +319,19 @@ def test_gated_frames_carry_objects_on_without_moving_them() -> None:
     assert tracker.carry(3.4)[0].moved_at == before.moved_at
 
 
+@pytest.mark.parametrize(("still", "is_found"), [(True, True), (False, False)])
+def test_a_picture_without_motion_is_no_reason_to_doubt_who_stands_hardly_found(still: bool, is_found: bool) -> None:
+    tracker = Tracker()
+    (before,) = follow(tracker, 5, 4.0, lambda t: [person(0.4)])[-1][1]
+    for t in (4.2, 5.0, 6.0, 7.0):
+        if still:
+            tracker.carry(t)
+        else:
+            tracker.update(t, found())
+    seen = [track.id for track in tracker.update(7.2, found(person(0.4, score=0.3))) if track.seen]
+    assert seen == ([before.id] if is_found else [])
+
+
 def test_after_half_a_minute_without_pictures_a_walker_is_gone_and_a_parked_car_is_there_when_found() -> None:
     tracker = Tracker()
     (parked,) = [
