@@ -33,7 +33,7 @@ GONE = -np.inf
 WATCHED = np.inf
 WITHIN = 0.85
 """Share of the smaller of two boxes that lies in the larger one when both show one thing."""
-COMPARABLE = 0.35
+COMPARABLE = 0.25
 """And their least overlap (IoU): a car before a bus is less of it."""
 
 Index = NDArray[np.intp]
