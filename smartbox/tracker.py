@@ -35,6 +35,8 @@ WITHIN = 0.85
 """Share of the smaller of two boxes that lies in the larger one when both show one thing."""
 COMPARABLE = 0.25
 """And their least overlap (IoU): a car before a bus is less of it."""
+BESIDE = 0.4
+"""Overlap (IoU) from which two boxes show one thing, neither in the other: two so close are told apart later."""
 
 Index = NDArray[np.intp]
 Flags = NDArray[np.bool_]
@@ -337,9 +339,10 @@ class Tracker:
 
 
 def repeated(xyxy: Floats, group: NDArray[np.int64], explained: Flags) -> Flags:
-    """Which of n detections, best first, lie in or round an explained or a better one of their group, not much smaller
-    or larger: a body with its shadow, or without its legs. Cut by the same edge of the picture they may be two, who
-    come in one after the other.
+    """Which of n detections, best first, show what an explained or a better one of their group shows.
+
+    They lie in or round it, not much smaller or larger, or mostly on it: a body with its shadow, or without its legs.
+    Cut by the same edge of the picture they may be two, who come in one after the other.
     """
     overlap, size = iou_matrix(xyxy, xyxy), (xyxy[:, 2:] - xyxy[:, :2]).prod(1)
     smaller, both = np.minimum(size[:, None], size), size[:, None] + size
@@ -348,7 +351,8 @@ def repeated(xyxy: Floats, group: NDArray[np.int64], explained: Flags) -> Flags:
     cut = (edge[:, None] & edge).any(2)
     better = explained | np.tri(len(xyxy), k=-1, dtype=bool)
     same = (group[:, None] == group) & ~np.eye(len(xyxy), dtype=bool)
-    shown: Flags = (within & (overlap >= COMPARABLE) & better & same & ~cut).any(1)
+    double = (within & (overlap >= COMPARABLE)) | (overlap >= BESIDE)
+    shown: Flags = (double & better & same & ~cut).any(1)
     return shown
 
 
