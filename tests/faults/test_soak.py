@@ -110,8 +110,9 @@ def test_row_34_soak(tmp_path: Path, mosquitto: Mosquitto, consumer: Consumer, r
     finally:
         if box.running:
             box.kill()
-    owed = held(tmp_path)
+    owed, alarms = held(tmp_path), len(documents(consumer, "event/alarm"))
     box.start()
+    wait_for(lambda: len(documents(consumer, "event/alarm")) > alarms, "the box is back", 60)
     wait_for(lambda: owed <= received(consumer), "what was left when it stopped", 300)
     assert box.stop() == 0
     proxy.close()
