@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from smartbox.errors import ConfigError, Problem
+from smartbox.errors import ConfigError
+from smartbox.lab.reading import checked, load
 from smartbox.lab.recipe import Recipe
 from smartbox.lab.recipe_classify import ClassifyRecipe
 from smartbox.settings import Settings
@@ -110,16 +110,9 @@ class Run:
 
 def read(path: Path) -> Comparison:
     """ConfigError names every bad key."""
-    try:
-        raw: Any = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    try:
-        plan = Comparison.model_validate(raw)
+    with checked():
+        plan = Comparison.model_validate(load(path))
         plan.run(plan.ours, 0, 1e-3, dev=True)
-    except ValidationError as error:
-        wrong = [Problem(".".join(map(str, e["loc"])), f"{e['msg']}, got {e.get('input')!r}") for e in error.errors()]
-        raise ConfigError(wrong) from error
     return plan
 
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from smartbox.bundle import Bundle
 from smartbox.errors import BackendError, ConfigError
 from smartbox.lab import (
@@ -28,6 +26,7 @@ from smartbox.lab import (
     train_classify,
     train_detect,
 )
+from smartbox.lab.reading import load
 from smartbox.lab.recipe import Recipe
 from smartbox.lab.recipe_classify import ClassifyRecipe
 
@@ -109,7 +108,7 @@ def _teach(folder: Path, labels: tuple[str, ...], npz: Path, out: Path) -> None:
 def _tiny(step: Step, out: Path, threads: int) -> Bundle | None:
     runs = out / "runs"
     shutil.rmtree(runs / step.run, ignore_errors=True)  # a finished one would only be read, and prove nothing
-    raw: Any = yaml.safe_load((MODELS / step.model / step.file).read_text())
+    raw: Any = load(MODELS / step.model / step.file)
     if raw.get("task", "detect") == "detect":
         return _detector(tiny_detector(raw, runs), step, runs / step.run, out, threads, CALIBRATE)
     return _classifier(tiny_classifier(raw, runs), step, runs / step.run, out, threads, CALIBRATE)

@@ -1,15 +1,14 @@
 """The one file that a training reads: data, net, schedule. Its keys are these fields."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from smartbox.errors import ConfigError, Problem
 from smartbox.lab.nets.lrssd import Lrssd, LrssdSpec
 from smartbox.lab.nets.muffnet import MuffSpec
 from smartbox.lab.nets.ssd import Ssd, SsdSpec
+from smartbox.lab.reading import checked, load
 from smartbox.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -119,12 +118,5 @@ class Recipe(Settings):
 
 def read(path: Path) -> Recipe:
     """ConfigError names every bad key of the recipe."""
-    try:
-        raw: Any = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    try:
-        return Recipe.model_validate(raw)
-    except ValidationError as error:
-        wrong = [Problem(".".join(map(str, e["loc"])), f"{e['msg']}, got {e.get('input')!r}") for e in error.errors()]
-        raise ConfigError(wrong) from error
+    with checked():
+        return Recipe.model_validate(load(path))

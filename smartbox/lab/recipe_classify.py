@@ -4,10 +4,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from smartbox.errors import ConfigError, Problem
+from smartbox.lab.reading import checked, load
 from smartbox.lab.sets import DataSet, build
 from smartbox.settings import Settings
 
@@ -78,23 +77,13 @@ class ClassifyRecipe(Settings):
 
 def task_of(path: Path) -> str:
     """What a recipe trains; `detect` where it does not say."""
-    raw = _yaml(path)
+    raw = load(path)
     return str(raw.get("task", "detect")) if isinstance(raw, dict) else "detect"
 
 
 def read(path: Path) -> ClassifyRecipe:
     """ConfigError names every bad key of the recipe."""
-    try:
-        recipe = ClassifyRecipe.model_validate(_yaml(path))
-    except ValidationError as error:
-        wrong = [Problem(".".join(map(str, e["loc"])), f"{e['msg']}, got {e.get('input')!r}") for e in error.errors()]
-        raise ConfigError(wrong) from error
+    with checked():
+        recipe = ClassifyRecipe.model_validate(load(path))
     assert recipe.sets  # builds them: a bad entry must be told before the training
     return recipe
-
-
-def _yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
