@@ -4,22 +4,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- score -->", "<!-- /score -->"
+from smartbox import marked
+
+NAME = "score"
+BEGIN, END = marked.begin(NAME), marked.end(NAME)
 
 
 def block(out: Mapping[str, Any]) -> str:
     """What stands between the two marks, with the marks."""
-    return "\n".join([BEGIN, *_rules(out), "", *_rest(out), END])
+    return f"{BEGIN}\n{_text(out)}\n{END}"
 
 
 def put(readme: Path, out: Mapping[str, Any]) -> bool:
     """Renew it there; False: the file has no such marks."""
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if begin and end:
-        readme.write_text(before + block(out) + after, encoding="utf-8")
-    return bool(begin and end)
+    whole = marked.renewed(text, NAME, _text(out))
+    if whole is not None:
+        readme.write_text(whole, encoding="utf-8")
+    return whole is not None
+
+
+def _text(out: Mapping[str, Any]) -> str:
+    return "\n".join([*_rules(out), "", *_rest(out)])
 
 
 def _rules(out: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from smartbox import marked
 from smartbox.errors import ConfigError
 from smartbox.lab.compare import Comparison, Run, by_seed
 
@@ -102,10 +103,8 @@ def _lead(lead: dict[str, Any] | None) -> str:
 
 def insert(text: str, path: Path, name: str) -> None:
     """Put `text` between the comments `<!-- NAME -->` and `<!-- /NAME -->` of a file."""
-    whole = path.read_text()
-    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    head, found, rest = whole.partition(begin)
-    _, closed, tail = rest.partition(end)
-    if not (found and closed):
-        raise ConfigError(f"{path}: has no place for the table; write a line {begin.strip()} and a line {end}")
-    path.write_text(f"{head}{begin}{text}\n{end}{tail}")
+    whole = marked.renewed(path.read_text(), name, text)
+    if whole is None:
+        lines = f"a line {marked.begin(name)} and a line {marked.end(name)}"
+        raise ConfigError(f"{path}: has no place for the table; write {lines}")
+    path.write_text(whole)
