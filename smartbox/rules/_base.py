@@ -15,7 +15,7 @@ from smartbox.dwell import DwellSpec
 from smartbox.geometry import Zone
 from smartbox.schedule import Schedule
 from smartbox.settings import Duration, Settings
-from smartbox.types import Box, EventClass, Match, Point, Scene, Severity, Static, Track
+from smartbox.types import Box, EventClass, Fault, Match, Point, Scene, Severity, Static, Track
 
 ZoneKind = Literal["polygon", "line", "slots"]
 Anchor = Literal["bottom_center", "center", "overlap"]
@@ -24,6 +24,9 @@ STILL_SURE = 0.8
 """Share of `min_score` that an object of an open episode must keep: its score wavers."""
 STANDS_S = 2.0
 """A vehicle that has not moved for so long (s) stands, as the tracker has it; before, it may be driving through."""
+
+HIDES: frozenset[Fault] = frozenset({"dark", "bright", "blurred", "moved"})
+"""Faults of a picture in which what is watched may be there and not be found, or elsewhere than the zone says."""
 
 GROUPS: Mapping[str, frozenset[str]] = {"vehicle": frozenset({"car", "bus", "truck"})}
 """Labels that a rule takes for one: detectors confuse them from frame to frame."""

@@ -8,13 +8,11 @@ from pydantic import Field
 
 from smartbox.dwell import DwellSpec
 from smartbox.geometry import Zone
-from smartbox.rules._base import RuleSettings
+from smartbox.rules._base import HIDES, RuleSettings
 from smartbox.settings import Duration
-from smartbox.types import Fault, Match, Scene, Severity
+from smartbox.types import Match, Scene, Severity
 
 MANNED_S = 10.0
-HIDES: frozenset[Fault] = frozenset({"dark", "bright", "blurred", "moved"})
-"""Faults of a picture in which somebody may be there and not be found, or elsewhere than the zone says."""
 
 
 class Plugin(RuleSettings):

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from smartbox.dwell import DwellSpec
 from smartbox.geometry import Zone
-from smartbox.rules._base import RuleSettings, longer_side, stands
+from smartbox.rules._base import HIDES, RuleSettings, longer_side, stands
 from smartbox.settings import Duration
 from smartbox.types import Match, Scene
 
@@ -37,7 +37,7 @@ class Plugin(RuleSettings):
 
     def blind(self, scene: Scene) -> bool:
         """A picture that shows nothing does not show that the object is gone."""
-        return bool(scene.picture & {"dark", "bright", "blurred", "moved"})
+        return bool(scene.picture & HIDES)
 
     def dwell_spec(self, subject: str) -> DwellSpec:
         return self._spec(self.left, self.clear)
