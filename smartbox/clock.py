@@ -4,6 +4,9 @@ import threading
 import time
 from typing import Protocol
 
+REAL_TIME = 1_600_000_000.0
+"""Epoch seconds; a stamp from before is of a clock that was never set."""
+
 
 class Clock(Protocol):
     """Where time comes from."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from smartbox.clock import REAL_TIME
 from smartbox.durable import make_directory, write_all_durably
 from smartbox.errors import StorageError
 from smartbox.keyring import Keyring
@@ -33,7 +34,6 @@ SEALED = ".sealed"
 THUMBNAIL_BYTES = 48 * 1024
 _THUMBNAIL_WIDTH = 640
 _QUALITY = 85
-_REAL_TIME = 1_600_000_000.0  # a file older than this was written by a clock that was never set
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class EvidenceStore:
         files, limits, count = self._known(), self._limits, len(self._known())
         while files and (
             self._total + coming > limits.bytes
-            or _REAL_TIME < files[0].written < utc - limits.age
+            or REAL_TIME < files[0].written < utc - limits.age
             or self._free() - coming < limits.free
         ):
             self._drop_oldest()

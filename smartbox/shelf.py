@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from smartbox.bundle import MANIFEST, Bundle
+from smartbox.clock import REAL_TIME
 from smartbox.durable import hand_over, make_directory, sync_directory, write_durably
 from smartbox.errors import ConfigError, StorageError
 from smartbox.keyring import Keyring
@@ -27,8 +28,6 @@ from smartbox.settings import Settings
 
 POINTER = "installed.json"
 MARKS = "releases.json"
-
-_REAL_TIME = 1_600_000_000.0  # a clock before this was never set
 
 
 Unfit = Callable[[Bundle], str | None]
@@ -235,7 +234,7 @@ def _check_time(path: Path, not_after: str | None, utc: float) -> None:
     except ValueError:
         raise SealError(f"{path}: not_after {not_after!r} is no time; it is written as 2027-11-24T00:00:00Z") from None
     limit = limit if limit.tzinfo else limit.replace(tzinfo=UTC)
-    if utc < _REAL_TIME:
+    if utc < REAL_TIME:
         raise SealError(f"{path} is valid until {not_after}, but this box's clock was never set; set it first")
     if utc > limit.timestamp():
         raise SealError(f"{path} has expired: not to be installed after {not_after}")

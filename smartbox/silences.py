@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from smartbox.clock import Clock
+from smartbox.clock import REAL_TIME, Clock
 from smartbox.errors import StorageError
 from smartbox.statefile import StateFile
 
@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 
 FILE_NAME = "silences.json"
 _JUMP = 1.0  # s by which the wall clock was set, and not only slewed
-_REAL_TIME = 1_600_000_000.0  # a clock before this was never set
 
 
 class Rules(Protocol):
@@ -73,7 +72,7 @@ class Silences:
     def tend(self) -> None:
         """Call now and then: a clock that was set shows how much is left of what an earlier run was told."""
         now, utc = self._clock.monotonic(), self._clock.utc()
-        if utc < _REAL_TIME or (self._offset is not None and abs(utc - now - self._offset) <= _JUMP):
+        if utc < REAL_TIME or (self._offset is not None and abs(utc - now - self._offset) <= _JUMP):
             return
         self._offset = utc - now
         moved = [s if s.ends is None else replace(s, until=utc + s.ends - now) for s in self._all]
@@ -87,7 +86,7 @@ class Silences:
     def tell(self) -> None:
         """Tell the rules again, as they were made anew."""
         now, utc = self._clock.monotonic(), self._clock.utc()
-        for silence in self._all if utc >= _REAL_TIME else ():
+        for silence in self._all if utc >= REAL_TIME else ():
             if silence.source in self._rules:
                 self._rules[silence.source].silence(silence.rule, silence.end(now, utc))
 

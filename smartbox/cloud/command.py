@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from smartbox.clock import REAL_TIME
 from smartbox.errors import SmartboxError
 
 Status = Literal["accepted", "done", "failed", "expired", "duplicate", "refused"]
@@ -20,7 +21,6 @@ NAMES = (
 RIGHT_TIME = "write it as 2026-11-24T10:00:00Z"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _KEYS = {"id", "expires_at", "args"}
-_REAL_TIME = 1_600_000_000.0  # a clock before this was never set
 
 
 class RefusedError(SmartboxError):
@@ -84,7 +84,7 @@ def parse(name: str, payload: bytes, retained: bool, utc: float) -> Command:
 def _expiry(written: Any, command_id: str, utc: float) -> float:
     if (expires := epoch(written)) is None:
         raise RefusedError("refused", command_id, f"malformed: expires_at {short(written)} is no time; {RIGHT_TIME}")
-    if utc < _REAL_TIME:
+    if utc < REAL_TIME:
         raise RefusedError("refused", command_id, "the box does not know the time, so not whether this has expired")
     if expires <= utc:
         raise RefusedError("expired", command_id, f"expired at {written}, {utc - expires:.0f} s ago by the box' clock")

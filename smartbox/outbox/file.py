@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from smartbox.clock import REAL_TIME
 from smartbox.durable import make_directory
 from smartbox.errors import StorageError
 from smartbox.outbox.rows import EVENT_RANKS, SEND_RANKS, Episodes, Limits, Loss, Record, Row, account
@@ -35,7 +36,6 @@ _COLUMNS = "n, seq, topic, send, keep, stamp, body, after"
 _CHECKED = 64_000_000  # bytes; checking more at start would take seconds, damage shows at use
 _DEAD_ROWS = 1000
 _PRUNE = 2000  # rows at once, so that no put waits long
-_REAL_TIME = 1_600_000_000.0  # a stamp before this comes from a clock that was never set
 
 
 class CorruptError(StorageError):
@@ -339,7 +339,7 @@ class OutboxFile:
                 "AND n < (SELECT max(n) FROM message WHERE seq NOT NULL) ORDER BY sent LIMIT ?"
             )
             bite = min(extra, _PRUNE) if extra > 0 else _PRUNE
-            rows = db.execute(query, (utc - limits.history_age, _REAL_TIME, bite)).fetchall()
+            rows = db.execute(query, (utc - limits.history_age, REAL_TIME, bite)).fetchall()
             db.executemany("DELETE FROM message WHERE n = ?", [(n,) for n, _ in rows])
             new.history -= len(rows)
             new.history_bytes -= sum(size for _, size in rows)
@@ -352,7 +352,7 @@ class OutboxFile:
         with mapped(self.path):
             heads = [head for send in SEND_RANKS for head in self._db.execute(query, (send,)).fetchall()]
         for n, stamp in heads:
-            if _REAL_TIME < stamp < before and n not in held:
+            if REAL_TIME < stamp < before and n not in held:
                 self.drop(n, "age")
 
 
