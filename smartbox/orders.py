@@ -112,11 +112,8 @@ class Orders:
 
     def _off_the_tape(self, source: str, moment: Moment) -> str:
         offset = self.clock.utc() - self.clock.monotonic()
-        wanted, span = (
-            f"{timestamp(moment.start + offset)} to {timestamp(moment.end + offset)}",
-            self.clips.span(source),
-        )
-        if span is None:
+        wanted = f"{timestamp(moment.start + offset)} to {timestamp(moment.end + offset)}"
+        if (span := self.clips.span(source)) is None:
             return f"nothing of {wanted} is kept: the camera has sent no key frame yet, or nothing that an MP4 can hold"
         there = f"{timestamp(span[0] + offset)} to {timestamp(span[1] + offset)}"
         return f"nothing of {wanted} is kept any more; the box has {there}"

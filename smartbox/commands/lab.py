@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--calibrate", type=count, default=256, metavar="N", help="pictures to find scales on")
     export.add_argument("--float", action="store_true", help="not quantized, ONNX only: to compare with")
     export.add_argument("--note", default="", help="goes into the manifest's provenance")
-    examples, bring, versus = _examples_parser(parts), _import_parser(parts), _compare_parser(parts)
+    examples, bring = _examples_parser(parts), _import_parser(parts)
+    versus, anew = _compare_parser(parts), _rebuild_parser(parts)
     teach = parts.add_parser("teach", help="boxes of another detector for classes that a data set does not label")
     teach.add_argument("bundle", help="the teacher's; its labels are matched by name")
     teach.add_argument("--data", type=Path, required=True, help="holds images/ and classes.txt")
@@ -78,9 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     keygen = parts.add_parser("keygen", help="a new pair of keys; the public one is printed and written to FILE.pub")
     keygen.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the private key; keep it safe")
     keygen.add_argument("--reader", action="store_true", help="to open sealed pictures with, instead of to sign models")
-    for part in (train, export):
+    for part in (train, export, versus, anew):
         part.add_argument("--threads", type=count, metavar="N", default=0, help="CPU threads of torch; default its own")
-    more = (examples, bring, versus, _rebuild_parser(parts))
+    more = (examples, bring, versus, anew)
     for part in (train, export, _formats_parser(parts), teach, simulate, score, platt, seal, keygen, *more):
         part.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
@@ -95,7 +96,6 @@ def _compare_parser(parts: Any) -> argparse.ArgumentParser:
     versus.add_argument("--net", action="append", default=[], metavar="NET", help="train only this; may be repeated")
     versus.add_argument("--report", type=Path, metavar="FILE", help="put the table between its <!-- compare --> lines")
     versus.add_argument("--table", action="store_true", help="train nothing, tell what is finished")
-    versus.add_argument("--threads", type=int, default=0, help="CPU threads of torch; default its own choice")
     return versus
 
 
@@ -106,7 +106,6 @@ def _rebuild_parser(parts: Any) -> argparse.ArgumentParser:
     anew.add_argument("model", nargs="*", help="of models/; default: all")
     anew.add_argument("-o", "--out", type=Path, default=Path("build/models"), help="default build/models")
     anew.add_argument("--full", action="store_true", help="the whole recipes, hours; needs ../shared/data")
-    anew.add_argument("--threads", type=int, default=0, help="CPU threads of torch; default its own choice")
     return anew
 
 
