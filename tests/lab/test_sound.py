@@ -106,6 +106,23 @@ def test_augmented_examples_differ_and_repeat_by_their_seed(folder: Path) -> Non
     assert (one != different).mean() > 0.3
 
 
+def test_backwards_is_for_training_alone(folder: Path) -> None:
+    forth, back = (set_of(folder, only=["stop"], versions=1, backwards=turned) for turned in (False, True))
+    samples = tone(1.0) * np.linspace(0, 1, 16000, dtype=np.float32)
+    path = folder / "stop" / "rising.wav"
+    write_wav(path, samples)
+    louder = [data._versions(path)[0].astype(float).max(1) for data in (forth, back)]
+    assert louder[0][-30] > louder[0][30]
+    assert louder[1][-30] < louder[1][30]
+    assert len(back.load(LABELS, "val").classes) == 0
+
+
+def test_a_share_of_the_examples_has_blanks(folder: Path) -> None:
+    data = set_of(folder, vary={"masked": 0.4})
+    found = [data.blanked(np.zeros((98, 64), np.float32), np.random.default_rng(i)).any() for i in range(400)]
+    assert 0.3 < np.mean(found) < 0.5
+
+
 def test_noise_is_added_as_power() -> None:
     assert add_power(np.array([0.0, 10.0]), np.array([0.0, -30.0])) == pytest.approx([3.01, 10.0], abs=0.01)
     one, two = tone(1.0, 500), tone(1.0, 2000)

@@ -45,6 +45,8 @@ class Vary(Settings):
     """dB of a microphone's own noise in each band."""
     masks: int = 2
     """SpecAugment (Park et al., 2019): as many stretches of time, and of bands, are blanked."""
+    masked: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of examples that have such blanks. Below 1 the net also learns from sounds as the box hears them."""
     mask_time: int = 12
     """Frames, at most."""
     mask_bands: int = 8
@@ -111,6 +113,8 @@ class SoundSet(DataSet):
         """
         frames, bands = window.shape
         hidden = np.zeros((frames, bands), np.bool_)
+        if self.vary.masked < 1 and rng.random() >= self.vary.masked:
+            return hidden
         for _ in range(self.vary.masks):
             width = int(rng.integers(self.vary.mask_time + 1))
             at = int(rng.integers(frames - width + 1))

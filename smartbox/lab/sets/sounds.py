@@ -42,10 +42,14 @@ class Plugin(SoundSet):
     speed: tuple[float, float] = (0.87, 1.15)
     shift: float = 0.2
     """Seconds by which a word may stand off the middle."""
+    backwards: bool = False
+    """Played from the end, for training alone: words that nobody says, by as many speakers as there are."""
 
     def load(self, labels: Sequence[str], part: Part) -> Examples:
         arrays: list[Spectrum] = []
         classes: list[int] = []
+        if self.backwards and part == "val":
+            return Examples([], np.zeros(0, np.int64))
         for folder, paths in soundclips.classes(self.folder).items():
             label = self.rename.get(folder, folder)
             if label not in labels or (self.only and folder not in self.only):
@@ -60,6 +64,7 @@ class Plugin(SoundSet):
         """The clip itself, then other speeds, every second in a room; always the same ones."""
         rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
         samples, margin = soundclips.read(path), self.shift if self.where == "word" else 0.0
+        samples = samples[::-1].copy() if self.backwards else samples
         found: list[Floats] = [samples]
         for i in range(1, self.versions):
             other = faster(samples, rng.uniform(*self.speed))
