@@ -370,7 +370,9 @@ def read_records(path: Path, above: int = 0, since: float = 0.0, dead: bool = Fa
     )
     with mapped(path):
         if not path.is_file():
-            raise FileNotFoundError(2, "there is no outbox here", str(path))
+            raise StorageError(
+                f"{path}: there is no outbox here; `smartbox run` makes it, in the `box.state_dir` of its configuration"
+            )
         db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
         try:
             for values in db.execute(query + " ORDER BY n", (above, since)):

@@ -190,7 +190,7 @@ def test_a_wrong_reload_changes_nothing(site: Site, start: Callable[[Path], Box]
 def test_events_before_the_first_start(site: Site, smartbox: Callable[..., Said]) -> None:
     said = smartbox("events", "-c", site.config, "--json")
     assert (said.code, said.out) == (1, "")
-    assert "there is no outbox here" in said.err
+    assert "outbox.db: there is no outbox here; `smartbox run` makes it, in the `box.state_dir`" in said.err
     (site.path / "state").mkdir()
     (site.path / "state" / "outbox.db").write_text("no database")
     said = smartbox("events", "-c", site.config)
