@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from smartbox import build, config, plugins
+from smartbox.bundle import Bundle
 from smartbox.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -328,6 +329,16 @@ def test_links_in_the_documents_lead_somewhere() -> None:
 def test_weights_are_small_and_other_large_files_stay_out() -> None:
     large = {str(p.relative_to(ROOT)): p.stat().st_size for p in tracked("*") if p.stat().st_size > 5_000_000}
     assert not large, f"too large for git: {large}"
+
+
+def test_all_weights_together_are_at_most_8_mib() -> None:
+    """What engines read; golden inputs and outputs do not count: they weigh as much whatever the net is."""
+    bundles = [Bundle.open(path.parent) for path in tracked("models/*/manifest.yaml")]
+    weights = {bundle.path / entry.path for bundle in bundles for entry in bundle.manifest.files.values()}
+    golden = {bundle.path / bundle.manifest.golden.path for bundle in bundles if bundle.manifest.golden}
+    beside = sum(path.stat().st_size for path in set(tracked("models/*")) - weights - golden)
+    assert beside < 100_000, "a file among the models is neither weights, nor golden, nor short text"
+    assert sum(path.stat().st_size for path in weights) <= 8 * 2**20
 
 
 def test_make_help_names_every_target() -> None:
