@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from smartbox import decoders
-from smartbox.bundle import Bundle
+from smartbox.bundle import MANIFEST, Bundle, find
 from smartbox.closeup import LABELS, Closeup, Kind
-from smartbox.config import Config
+from smartbox.config import Config, default_state_dir
 from smartbox.episodes import RuleRunner
 from smartbox.errors import ConfigError, Problem
 from smartbox.geometry import Zone
@@ -32,6 +32,16 @@ def bundle_dirs(state_dir: Path) -> list[Path]:
     if extra := os.environ.get("SMARTBOX_MODELS"):
         places.insert(0, Path(extra))
     return places
+
+
+def bundle_of(name_or_path: str) -> Bundle:
+    """What a command means that reads no configuration: the bundle in that directory, or of that name on this box.
+
+    A bundle that lies here under the bare name is nearer than an installed one. ConfigError names what there is.
+    """
+    if (Path(name_or_path) / MANIFEST).is_file():
+        return Bundle.open(name_or_path)
+    return find(name_or_path, bundle_dirs(default_state_dir()))
 
 
 def keyring(config: Config) -> Keyring:

@@ -13,8 +13,8 @@ from typing import Any
 
 from smartbox import bench, gemm, plugins, race
 from smartbox import config as configuration
-from smartbox.build import bundle_dirs, parts
-from smartbox.bundle import Bundle, find, installed
+from smartbox.build import bundle_dirs, bundle_of, parts
+from smartbox.bundle import Bundle, installed
 from smartbox.closeup import EVERY
 from smartbox.commands._args import UsageError, count, positive
 from smartbox.config import default_state_dir
@@ -59,8 +59,9 @@ def _bundles(args: argparse.Namespace) -> tuple[list[Bundle], Path]:
         made = parts(configuration.load(args.config))
         return list({b.path: b for b in made.bundles.values()}.values()), made.config.box.state_dir
     state_dir = default_state_dir()
-    places = bundle_dirs(state_dir)
-    return [find(args.bundle, places)] if args.bundle else [Bundle.open(path) for path in installed(places)], state_dir
+    if args.bundle:
+        return [bundle_of(args.bundle)], state_dir
+    return [Bundle.open(path) for path in installed(bundle_dirs(state_dir))], state_dir
 
 
 def _row(bundle: Bundle, args: argparse.Namespace, state_dir: Path) -> dict[str, Any]:
