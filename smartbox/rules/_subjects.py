@@ -19,8 +19,12 @@ SAME_PLACE = 0.5
 """IoU from which a box is taken to be where another was."""
 TWIN = 0.7
 """IoU from which two boxes of confusable labels are taken for one object, found twice."""
-PART = 0.9
-"""Share of a vehicle's box inside a surer one's from which it is a part of that one: the rear of a bus, as a car."""
+PART = 0.85
+"""Share of a vehicle's box inside another's from which it is a part of that one: the cab of a lorry, as a car."""
+STILL_PART = 0.7
+"""The same for one that was a part a moment ago."""
+SAME_GROUND = 0.03
+"""Share of a vehicle's height by which what is a part of it may reach lower: boxes are not exact."""
 COVERED = 0.4
 """Share of a box behind another from which an object may be missed."""
 STOOD_S = 2.0
@@ -49,7 +53,7 @@ class Subject:
     aliases: frozenset[str] = frozenset()
     """Names it had before."""
     twins: frozenset[str] = frozenset()
-    """Tracks that were the same object found twice when it was last seen."""
+    """Tracks that are the same object found twice, or were when both were last seen."""
     held: EndReason | None = None
     """Nothing is known of it since a silence; the reason for which it ends unless it is found again."""
     episode: str | None = None
@@ -99,10 +103,12 @@ def assign(subjects: Sequence[Subject], matches: Sequence[Match], scene: Scene) 
                 pairs[subject] = match
                 subject.home = subject.match.xyxy
                 subject.aliases |= {subject.name}
+                subject.twins |= {subject.name}
     fresh = [m for m in fresh if m.subject not in taken]
-    twins = _twins(list(pairs.values()), fresh)
+    twins = _twins(pairs, fresh, tracks)
     for subject, match in pairs.items():
-        subject.twins = frozenset(twin for twin, of in twins.items() if of == match.subject)
+        listed = (subject.twins & tracks.keys()) - taken  # one that is missed for a moment is still its twin
+        subject.twins = listed.union(twin for twin, of in twins.items() if of == match.subject)
     if scene.inferred:
         _look_round(pairs, scene, tracks)
     return pairs, [m for m in fresh if m.subject not in twins]
@@ -120,6 +126,7 @@ def _by_name(subjects: Sequence[Subject], matches: Sequence[Match]) -> Pairs:
             if _same_place(subject.home, named[alias].xyxy):
                 pairs[subject] = named.pop(alias)
                 subject.aliases -= {alias}
+                subject.twins |= {subject.name}
     return pairs
 
 
@@ -136,20 +143,23 @@ def _take_overs(
             overlap = max(iou(box, match.xyxy) for box in (subject.match.xyxy, subject.before or subject.match.xyxy))
             soon = not subject.held and time - subject.dwell.last_match <= SWITCH_S
             close = overlap >= SAME_PLACE or (soon and _one_step(subject.match.xyxy, match.xyxy))
+            if match.subject in subject.twins:  # a part was followed and is lost, the whole is still there; or so
+                a, b = subject.match.xyxy, match.xyxy
+                close = close or _is_part(a, b, was=True) or _is_part(b, a, was=True)
             if close and _may_follow(subject, tracks[match.subject], match.subject, tracks, time):
                 found.append((overlap, subject, match))
     return [(s, m) for _, s, m in sorted(found, key=lambda entry: -entry[0])]
 
 
 def _may_follow(subject: Subject, track: Track, name: str, tracks: Mapping[str, Track], time: float) -> bool:
-    if subject.held:
+    if subject.held or name in subject.twins:
         return True
     if subject.name in tracks:  # it is still seen, elsewhere: the other one only came to its place
         return False
     lost_for, came_before = time - subject.dwell.last_match, subject.dwell.last_match - track.first_seen
     if lost_for > SWITCH_S and not (subject.stood and lost_for <= HOLD_AFTER and track.moved_at <= track.first_seen):
         return False  # who drives up to the place of one that stood there is another
-    return came_before <= SWITCH_S or name in subject.twins
+    return came_before <= SWITCH_S
 
 
 def _one_step(a: Box, b: Box) -> bool:
@@ -163,31 +173,43 @@ def _same_place(a: Box | None, b: Box | None) -> bool:
     return a is not None and b is not None and iou(a, b) >= SAME_PLACE
 
 
-def _twins(known: Sequence[Match], fresh: Sequence[Match]) -> dict[str, str]:
-    """Fresh tracks that are another match found twice (a pickup as car and as truck), or a part of it: name -> its."""
-    order = sorted((m for m in fresh if m.subject.startswith("track:") and m.xyxy), key=lambda m: -m.score)
+def _twins(pairs: Pairs, fresh: Sequence[Match], tracks: Mapping[str, Track]) -> dict[str, str]:
+    """Fresh tracks that are another match found twice (a pickup as car and as truck), or a part of it, or the whole
+    of which it is a part: name -> its."""
+    order = sorted((m for m in fresh if m.subject in tracks and m.xyxy), key=lambda m: -m.score)
     twins: dict[str, str] = {}
-    kept = [m for m in known if m.subject.startswith("track:") and m.xyxy]
+    kept = [(m, s.twins) for s, m in pairs.items() if m.subject in tracks and m.xyxy]
     for match in order:
-        of = next((k.subject for k in kept if group(k.label) == group(match.label) and _is_twin(k, match)), None)
-        if of:
-            twins[match.subject] = of
+        for other, known in kept:
+            if group(other.label) == group(match.label) and _is_twin(other, match, tracks, match.subject in known):
+                twins[match.subject] = other.subject
+                break
         else:
-            kept.append(match)
+            kept.append((match, frozenset()))
     return twins
 
 
-def _is_twin(a: Match, b: Match) -> bool:
-    assert a.xyxy and b.xyxy  # only boxes get here
-    return iou(a.xyxy, b.xyxy) >= TWIN or _is_part(a, b)
-
-
-def _is_part(whole: Match, part: Match) -> bool:
-    """What stands before the whole reaches lower in the picture, and what stands behind it is hidden."""
-    assert whole.xyxy and part.xyxy  # only boxes get here
-    if group(part.label) != "vehicle" or part.score >= whole.score or part.xyxy[3] > whole.xyxy[3]:
+def _is_twin(kept: Match, fresh: Match, tracks: Mapping[str, Track], was: bool) -> bool:
+    """was: it has been; boxes waver."""
+    assert kept.xyxy and fresh.xyxy  # only boxes get here
+    if iou(kept.xyxy, fresh.xyxy) >= TWIN:
+        return True
+    if group(fresh.label) != "vehicle":
         return False
-    return bool(covering([part.xyxy], [whole.xyxy])[0, 0] >= PART)
+    if _is_part(fresh.xyxy, kept.xyxy, was) and (was or fresh.score < kept.score):
+        return True
+    return _is_part(kept.xyxy, fresh.xyxy, was) and _came_together(tracks[kept.subject], tracks[fresh.subject])
+
+
+def _is_part(part: Box, whole: Box, was: bool) -> bool:
+    """What stands before the whole reaches lower in the picture, and what stands behind it is hidden."""
+    lowest = whole[3] + SAME_GROUND * (whole[3] - whole[1])
+    return part[3] <= lowest and bool(covering([part], [whole])[0, 0] >= (STILL_PART if was else PART))
+
+
+def _came_together(known: Track, other: Track) -> bool:
+    """Whether two that stand may have come as one; what was first found where it stands may always have."""
+    return other.moved_at <= other.first_seen or abs(other.moved_at - known.moved_at) <= STOOD_S
 
 
 def _look_round(pairs: Pairs, scene: Scene, tracks: Mapping[str, Track]) -> None:

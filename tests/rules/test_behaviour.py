@@ -364,6 +364,27 @@ def test_the_rear_of_a_bus_is_no_car_of_its_own(box: Box, label: str, alarms: in
     assert len(told(play(runner("loitering"), Script(people, 200)), "begin")) == 2  # a child before its mother
 
 
+CAB, LORRY_OF_IT = (0.60, 0.29, 0.73, 0.565), (0.35, 0.3, 0.73, 0.56)
+TALLER = (0.60, 0.25, 0.745, 0.565)  # that cab, cut less well for a moment
+
+
+@pytest.mark.parametrize("gap", [(90, 91), (90, 140), None])
+def test_the_cab_of_a_lorry_found_before_the_lorry_is_the_lorry(gap: tuple[float, float] | None) -> None:
+    """One alarm that lasts, whichever of the two is found, and while their boxes waver."""
+    lorry = Thing(2, 32, 200, LORRY_OF_IT, "truck", score=0.6)
+    lost, back = gap or (60, 64)
+    cab = [Thing(1, 10, lost, CAB), Thing(1, back, 200, CAB)]
+    if not gap:
+        cab.append(Thing(1, lost, back, TALLER))
+    assert told(play(runner("fire_lane"), Script([*cab, lorry], 240))) == [("begin", 70.0), ("cleared", 230.0)]
+
+
+def test_a_lorry_that_drives_up_behind_a_car_is_another() -> None:
+    arriving = path((-0.4, 0.3, -0.02, 0.56), LORRY_OF_IT, 30, 34)
+    events = play(runner("fire_lane"), Script([Thing(1, 10, 200, CAB), Thing(2, 30, 200, arriving, "truck")], 200))
+    assert len(told(events, "begin")) == 2
+
+
 @pytest.mark.parametrize("fault", ["frozen", "dark"])
 def test_sleep_is_silent_on_a_bad_picture(fault: str) -> None:
     sleeper = [person(1, 0, 300)]
