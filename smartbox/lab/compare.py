@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from smartbox.errors import ConfigError
+from smartbox.errors import ConfigError, StorageError
 from smartbox.lab.reading import checked, load
 from smartbox.lab.recipe import Recipe
 from smartbox.lab.recipe_classify import ClassifyRecipe
@@ -36,7 +36,8 @@ class Search(Settings):
 class Score(Settings):
     """What detectors are scored on, as by `smartbox lab evaluate`."""
 
-    data: Path = Path("../shared/data/detect/val")
+    data: Path | None = None
+    """A YOLO folder. Detectors cannot do without one."""
     prefix: str = ""
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     ignore: tuple[str, ...] = ()
@@ -59,6 +60,12 @@ class Comparison(Settings):
     def _ours_is_one(self) -> "Comparison":
         if self.ours not in self.nets:
             raise ValueError(f"ours: {self.ours!r} is none of the nets {', '.join(self.nets)}")
+        return self
+
+    @model_validator(mode="after")
+    def _detectors_are_scored(self) -> "Comparison":
+        if self.detects and self.score.data is None:
+            raise ValueError("score.data: name a YOLO folder to score the detectors on")
         return self
 
     @property
@@ -122,7 +129,14 @@ class Table:
     def __init__(self, path: Path) -> None:
         self.path = path
         lines = path.read_text().splitlines() if path.exists() else []
-        self.runs = {run.key: run for run in (Run(**json.loads(line)) for line in lines if line.strip())}
+        runs = (self._run(n, line) for n, line in enumerate(lines, 1) if line.strip())
+        self.runs = {run.key: run for run in runs}
+
+    def _run(self, number: int, line: str) -> Run:
+        try:
+            return Run(**json.loads(line))
+        except (ValueError, TypeError):
+            raise StorageError(f"{self.path}:{number}: {line[:40]!r} is no run that `lab compare` finished") from None
 
     def add(self, run: Run) -> None:
         with self.path.open("a") as file:

@@ -103,8 +103,16 @@ def _lead(lead: dict[str, Any] | None) -> str:
 
 def insert(text: str, path: Path, name: str) -> None:
     """Put `text` between the comments `<!-- NAME -->` and `<!-- /NAME -->` of a file."""
-    whole = marked.renewed(path.read_text(), name, text)
+    path.write_text(with_table(path, name, text), encoding="utf-8")
+
+
+def with_table(path: Path, name: str, text: str) -> str:
+    """The file with `text` there. ConfigError when it has no such place."""
+    try:
+        whole = marked.renewed(path.read_text(encoding="utf-8"), name, text)
+    except UnicodeDecodeError:
+        whole = None
     if whole is None:
         lines = f"a line {marked.begin(name)} and a line {marked.end(name)}"
         raise ConfigError(f"{path}: has no place for the table; write {lines}")
-    path.write_text(whole)
+    return whole

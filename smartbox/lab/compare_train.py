@@ -36,6 +36,7 @@ def _classifier(recipe: ClassifyRecipe, empty: Run, out: Path, threads: int) -> 
 def _detector(plan: Comparison, recipe: Recipe, empty: Run, out: Path, threads: int) -> Run:
     net = export.restore(recipe, train_detect.train(recipe, out, threads))
     bundle = export.write(out / "float", recipe, net, None, export.Release("0"))
+    assert plan.score.data is not None  # of a detector's plan
     names = evaluate.Names(plan.score.groups, frozenset(plan.score.ignore))
     found = evaluate.evaluate(bundle, plan.score.data, names, prefix=plan.score.prefix)
     own = count(net, (recipe.size, recipe.size))

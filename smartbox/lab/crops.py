@@ -1,13 +1,14 @@
 """Pictures of single things for classifiers: fitted as the box does it, and varied for training."""
 
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from smartbox.geometry import letterbox
 from smartbox.lab.augment import GREY, degrade, recolour
+from smartbox.lab.data import read_image
 from smartbox.types import Image
 
 
@@ -59,9 +60,6 @@ def hide(image: Image, rng: np.random.Generator) -> Image:
     return out
 
 
-def read(path: Any) -> NDArray[np.uint8]:
-    """A picture file as BGR; ValueError when it is none."""
-    image = cv2.imread(str(path))
-    if image is None:
-        raise ValueError(f"{path}: not a picture that OpenCV can read")
-    return np.asarray(image, np.uint8)
+def read(path: Path) -> Image:
+    """A picture file as BGR; SourceError when it is none."""
+    return read_image(path)

@@ -1,6 +1,7 @@
 """Pictures with boxes for training and scoring: YOLO folders, per-picture `labelled` classes.
 
 What is not known to be background is an *ignore* box: there the loss says nothing for that class (-1: any class).
+What is missing in a folder, or cannot be read, is a SourceError.
 """
 
 import csv
@@ -12,10 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from smartbox.errors import SourceError
 from smartbox.types import Floats, Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 ANY = -1
+LINE = "a line is CLASS X Y WIDTH HEIGHT: a number from 0, the middle and the size as shares of the picture"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +50,43 @@ class Entry:
 
 
 def classes_of(folder: Path) -> tuple[str, ...]:
-    return tuple((folder / "classes.txt").read_text().split())
+    path = folder / "classes.txt"
+    try:
+        found = tuple(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(
+            f"{path}: {why(error)}; write the names of the classes, one a line, in their order"
+        ) from error
+    if not found:
+        raise SourceError(f"{path}: names no class; write them, one a line, in their order")
+    return found
+
+
+def why(error: OSError | ValueError) -> str:
+    """In words: there is no such file, it is no text."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    return f"cannot be read ({error.strerror})" if isinstance(error, OSError) else "is no text"
+
+
+def read_image(path: Path) -> Image:
+    """H x W x 3, BGR."""
+    image = cv2.imread(str(path))
+    if image is None:
+        raise SourceError(f"{path}: not a picture that OpenCV can read")
+    return np.asarray(image, np.uint8)
 
 
 def entries(folder: Path) -> list[Entry]:
     """The pictures of `folder` (images/, labels/, classes.txt; images.tsv here or in the parent)."""
-    table = next((p for p in (folder / "images.tsv", folder.parent / "images.tsv") if p.is_file()), None)
-    facts: dict[str, dict[str, str]] = {}
-    if table is not None:
-        with table.open(newline="") as file:
-            facts = {row["name"]: row for row in csv.DictReader(file, delimiter="\t")}
     own, found = frozenset(classes_of(folder)), []
-    for path in sorted(p for p in (folder / "images").iterdir() if p.suffix.lower() in SUFFIXES):
+    pictures = folder / "images"
+    paths = sorted(p for p in pictures.iterdir() if p.suffix.lower() in SUFFIXES) if pictures.is_dir() else []
+    if not paths:
+        lack = "holds no picture" if pictures.is_dir() else "is no directory"
+        raise SourceError(f"{pictures}: {lack}; put pictures there ({', '.join(SUFFIXES)})")
+    facts = _facts(folder)
+    for path in paths:
         row = facts.get(path.stem, {})
         said = re.sub(r"\(.*?\)", "", row["labelled"]) if row.get("labelled") else None  # remarks are in brackets
         known = None if said is None else frozenset(word.strip() for word in said.split(",")) & own
@@ -66,13 +94,56 @@ def entries(folder: Path) -> list[Entry]:
     return found
 
 
-def read_boxes(path: Path, width: int, height: int) -> tuple[Floats, NDArray[np.int64]]:
-    """YOLO text (class x y w h, 0–1) -> xyxy in pixels and classes; an absent file is a picture without boxes."""
-    rows = [line.split()[:5] for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []
-    table = np.array(rows, np.float32).reshape(-1, 5)
+def _facts(folder: Path) -> dict[str, dict[str, str]]:
+    """What images.tsv says of each picture, by name."""
+    table = next((p for p in (folder / "images.tsv", folder.parent / "images.tsv") if p.is_file()), None)
+    if table is None:
+        return {}
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            return {row["name"]: row for row in csv.DictReader(file, delimiter="\t")}
+    except KeyError:
+        raise SourceError(f"{table}: has no column `name`; write a line of names above, tab-separated") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        what = str(error) if isinstance(error, csv.Error) else why(error)
+        raise SourceError(f"{table}: {what}; it must be a tab-separated table, or not be there") from error
+
+
+def labelled(folder: Path) -> list[Entry]:
+    """As `entries`, where pictures without any label make no sense."""
+    if not (folder / "labels").is_dir():
+        raise SourceError(f"{folder / 'labels'}: is no directory; it must hold a NAME.txt for each picture with boxes")
+    return entries(folder)
+
+
+def read_boxes(path: Path, width: int, height: int, classes: int | None = None) -> tuple[Floats, NDArray[np.int64]]:
+    """YOLO text (class x y w h, 0–1) -> xyxy in pixels and classes; an absent file is a picture without boxes.
+
+    classes: how many there are, if that is known.
+    """
+    if not path.is_file():
+        return np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: {why(error)}; {LINE}") from error
+    table = np.array([_box(path, n, line, classes) for n, line in enumerate(lines, 1) if line.strip()], np.float32)
+    table = table.reshape(-1, 5)
     centre, size = table[:, 1:3], table[:, 3:5]
     xyxy = np.concatenate([centre - size / 2, centre + size / 2], 1).clip(0, 1)
     return (xyxy * np.array([width, height] * 2)).astype(np.float32), table[:, 0].astype(np.int64)
+
+
+def _box(path: Path, number: int, line: str, classes: int | None) -> list[float]:
+    try:
+        values = [float(word) for word in line.split()[:5]]
+    except ValueError:
+        values = []
+    if len(values) != 5 or not np.isfinite(values).all() or not values[0].is_integer() or values[0] < 0:
+        raise SourceError(f"{path}:{number}: {line[:60]!r} is no box; {LINE}")
+    if classes is not None and values[0] >= classes:
+        raise SourceError(f"{path}:{number}: class {values[0]:.0f}, and classes.txt names only {classes}, from 0")
+    return values
 
 
 def load(folder: Path, names: tuple[str, ...], *, limit: int = 640) -> list[Picture]:
@@ -80,19 +151,17 @@ def load(folder: Path, names: tuple[str, ...], *, limit: int = 640) -> list[Pict
     own = classes_of(folder)
     unknown = sorted(set(own) - set(names))
     if unknown:
-        raise ValueError(f"{folder}/classes.txt: {unknown} are not classes of the recipe, which are {list(names)}")
+        raise SourceError(f"{folder}/classes.txt: {unknown} are not classes of the recipe, which are {list(names)}")
     renumber = np.array([names.index(c) for c in own], np.int64)
     pictures = []
-    for entry in entries(folder):
-        image = cv2.imread(str(entry.image))
-        if image is None:
-            raise ValueError(f"{entry.image}: not a picture that OpenCV can read")
+    for entry in labelled(folder):
+        image = read_image(entry.image)
         scale = min(1.0, limit / max(image.shape[:2]))
         if scale < 1.0:
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         height, width = image.shape[:2]
-        boxes, classes = read_boxes(entry.labels, width, height)
-        pictures.append(_picture(entry, np.asarray(image, np.uint8), boxes, renumber[classes], names))
+        boxes, classes = read_boxes(entry.labels, width, height, len(own))
+        pictures.append(_picture(entry, image, boxes, renumber[classes], names))
     return pictures
 
 

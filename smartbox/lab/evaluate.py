@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +15,7 @@ from smartbox import decoders, plugins
 from smartbox.bundle import Bundle
 from smartbox.errors import ConfigError
 from smartbox.geometry import iou_matrix
-from smartbox.lab.data import Entry, classes_of, entries, read_boxes
+from smartbox.lab.data import Entry, classes_of, labelled, read_boxes, read_image
 from smartbox.pipeline import Answer, Head, Pipeline
 from smartbox.preprocess import prepare
 from smartbox.progress import each
@@ -67,7 +66,7 @@ def evaluate(
     scored = sorted({names.of(c) for c in own if c in bundle.labels} - names.ignore)
     if not scored:
         raise ConfigError(f"{folder}/classes.txt has {', '.join(own)}; the bundle knows {', '.join(bundle.labels)}")
-    chosen = [e for e in entries(folder) if e.name.startswith(prefix)]
+    chosen = [e for e in labelled(folder) if e.name.startswith(prefix)]
     if not chosen:
         raise ConfigError(f"{folder}/images holds no picture whose name begins with {prefix!r}")
     chosen_backend = backend or next(iter(bundle.manifest.files))
@@ -137,16 +136,16 @@ class PipelineDetector(Detector):
 
 
 def score(detector: Detector, entry: Entry, own: Sequence[str], names: Names) -> Scored:
-    image = np.asarray(cv2.imread(str(entry.image)), np.uint8)
+    image = read_image(entry.image)
     height, width = image.shape[:2]
-    boxes, classes = read_boxes(entry.labels, width, height)
+    boxes, classes = read_boxes(entry.labels, width, height, len(own))
     truth = [(own[c], box) for c, box in zip(classes, boxes, strict=True)]
     found = detector(image)
     pixels = found.xyxy * np.array([width, height] * 2, np.float32)
     kept = [i for i in range(len(found)) if found.label(i) not in names.ignore]
-    labelled = frozenset(own) if entry.labelled is None else entry.labelled
+    known = frozenset(own) if entry.labelled is None else entry.labelled
     return Scored(
-        frozenset(names.of(c) for c in labelled),
+        frozenset(names.of(c) for c in known),
         [(names.of(c), box) for c, box in truth if c not in names.ignore],
         [box for c, box in truth if c in names.ignore],
         [(names.of(found.label(i)), float(found.score[i]), detector.sure(found, i), pixels[i]) for i in kept],

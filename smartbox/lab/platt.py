@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from smartbox.bundle import Bundle, write
 from smartbox.errors import ConfigError
 from smartbox.geometry import iou_matrix
-from smartbox.lab.data import classes_of, entries
+from smartbox.lab.data import classes_of, labelled
 from smartbox.lab.evaluate import Detector, Names, Scored, score
 from smartbox.progress import each
 from smartbox.types import Floats
@@ -66,7 +66,7 @@ def calibrate(bundle: Bundle, folders: Sequence[Path], names: Names, threshold: 
     pairs: list[tuple[float, bool]] = []
     for folder in folders:
         own = classes_of(folder)
-        for entry in each(entries(folder), "calibrate"):
+        for entry in each(labelled(folder), "calibrate"):
             pairs += outcomes(score(detector, entry, own, names))
     detector.session.close()
     scale, offset = fit(pairs)

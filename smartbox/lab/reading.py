@@ -8,15 +8,25 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from smartbox.errors import ConfigError, Problem
+from smartbox.bundle import problems
+from smartbox.errors import ConfigError
+
+WANTED = "a recipe, as models/ and benchmarks/compare/ hold them"
 
 
-def load(path: Path) -> Any:
-    """What the file says."""
+def load(path: Path) -> dict[str, Any]:
+    """The keys of the file."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: {'is no file' if path.exists() else 'there is no such file'}; give {WANTED}")
     try:
-        return yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give {WANTED}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(said, dict):
+        raise ConfigError(f"{path}: holds no keys, but {str(said)[:40]!r}; give {WANTED}")
+    return said
 
 
 @contextmanager
@@ -25,5 +35,4 @@ def checked() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        wrong = [Problem(".".join(map(str, e["loc"])), f"{e['msg']}, got {e.get('input')!r}") for e in error.errors()]
-        raise ConfigError(wrong) from error
+        raise ConfigError(problems(error)) from error

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from smartbox.bundle import Bundle
-from smartbox.lab.data import entries
+from smartbox.lab.data import entries, read_image
 from smartbox.lab.evaluate import Detector
 from smartbox.progress import each
 
@@ -19,7 +18,7 @@ def write(bundle: Bundle, folder: Path, names: tuple[str, ...], out: Path) -> No
     detector = Detector(bundle, next(iter(bundle.manifest.files)), FLOOR)
     rows: dict[str, Any] = {}
     for entry in each(entries(folder), "teacher"):
-        found = detector(np.asarray(cv2.imread(str(entry.image)), np.uint8))
+        found = detector(read_image(entry.image))
         known = [i for i in range(len(found)) if found.label(i) in names]
         kind = np.array([names.index(found.label(i)) for i in known], np.float32)
         rows[entry.name] = np.concatenate([found.xyxy[known], found.score[known, None], kind[:, None]], 1)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from smartbox.errors import SourceError
 from smartbox.lab.augment import Augment, flip, mosaic, place, plain
 from smartbox.lab.data import ANY, Picture, classes_of, entries, load, read_boxes
 from smartbox.lab.pseudo import ambiguous, join
@@ -61,7 +62,7 @@ def test_boxes_are_in_pixels_and_in_the_recipes_class_order(folder: Path) -> Non
 
 
 def test_a_class_that_the_recipe_lacks_is_named(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"\['truck'\] are not classes of the recipe"):
+    with pytest.raises(SourceError, match=r"\['truck'\] are not classes of the recipe"):
         load(folder, NAMES[:-1])
 
 

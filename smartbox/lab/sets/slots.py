@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from smartbox.errors import ConfigError
+from smartbox.errors import ConfigError, SourceError
+from smartbox.geometry import Polygon
 from smartbox.lab import crops
 from smartbox.lab.data import SUFFIXES
 from smartbox.lab.sets import Examples, Part
@@ -32,5 +33,16 @@ def pictures(folder: Path, prefixes: tuple[str, ...], *, inside: bool = True) ->
         if image is None:
             raise ConfigError(f"{path} has no picture of the same name beside it ({', '.join(SUFFIXES)})")
         pixels = crops.read(image)
-        for entry in json.loads(path.read_text())["slots"]:
-            yield pixels, tuple((float(x), float(y)) for x, y in entry["polygon"]), bool(entry["occupied"])
+        for polygon, taken in _slots(path):
+            yield pixels, polygon, taken
+
+
+def _slots(path: Path) -> list[tuple[Polygon, bool]]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["slots"]
+        return [(tuple((float(x), float(y)) for x, y in s["polygon"]), bool(s["occupied"])) for s in found]
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError):
+        form = '{"slots": [{"id", "polygon": [[x, y], ...], "occupied"}]}'
+        raise SourceError(f"{path} does not say what slots the picture has; write {form}") from None
