@@ -21,7 +21,7 @@ TWIN = 0.7
 """IoU from which two boxes of confusable labels are taken for one object, found twice."""
 PART = 0.85
 """Share of a vehicle's box inside another's from which it is a part of that one: the cab of a lorry, as a car."""
-STILL_PART = 0.7
+STILL_PART = 0.5
 """The same for one that was a part a moment ago."""
 SAME_GROUND = 0.03
 """Share of a vehicle's height by which what is a part of it may reach lower: boxes are not exact."""
