@@ -19,12 +19,11 @@ SAME_PLACE = 0.5
 """IoU from which a box is taken to be where another was."""
 TWIN = 0.7
 """IoU from which two boxes of confusable labels are taken for one object, found twice."""
-PART = 0.85
-"""Share of a vehicle's box inside another's from which it is a part of that one: the cab of a lorry, as a car."""
-STILL_PART = 0.5
-"""The same for one that was a part a moment ago."""
-SAME_GROUND = 0.03
-"""Share of a vehicle's height by which what is a part of it may reach lower: boxes are not exact."""
+PART, STILL_PART = 0.85, 0.5
+"""Share of a vehicle's box inside another's from which it is a part of that one (the cab of a lorry, as a car), and
+while it is: boxes waver."""
+SAME_GROUND, STILL_SAME_GROUND = 0.03, 0.1
+"""Share of the whole's height by which a part may reach lower than it, likewise."""
 COVERED = 0.4
 """Share of a box behind another from which an object may be missed."""
 STOOD_S = 2.0
@@ -190,7 +189,7 @@ def _twins(pairs: Pairs, fresh: Sequence[Match], tracks: Mapping[str, Track]) ->
 
 
 def _is_twin(kept: Match, fresh: Match, tracks: Mapping[str, Track], was: bool) -> bool:
-    """was: it has been; boxes waver."""
+    """was: it has been one."""
     assert kept.xyxy and fresh.xyxy  # only boxes get here
     if iou(kept.xyxy, fresh.xyxy) >= TWIN:
         return True
@@ -203,8 +202,9 @@ def _is_twin(kept: Match, fresh: Match, tracks: Mapping[str, Track], was: bool) 
 
 def _is_part(part: Box, whole: Box, was: bool) -> bool:
     """What stands before the whole reaches lower in the picture, and what stands behind it is hidden."""
-    lowest = whole[3] + SAME_GROUND * (whole[3] - whole[1])
-    return part[3] <= lowest and bool(covering([part], [whole])[0, 0] >= (STILL_PART if was else PART))
+    share, lower = (STILL_PART, STILL_SAME_GROUND) if was else (PART, SAME_GROUND)
+    inside = bool(covering([part], [whole])[0, 0] >= share)
+    return inside and part[3] <= whole[3] + lower * (whole[3] - whole[1])
 
 
 def _came_together(known: Track, other: Track) -> bool:
