@@ -10,11 +10,13 @@ from pydantic import Field, model_validator
 
 from smartbox.dwell import DwellSpec
 from smartbox.geometry import Zone
-from smartbox.rules._base import RuleSettings, track_match
+from smartbox.rules._base import STILL_SURE, RuleSettings, track_match
 from smartbox.settings import Duration
 from smartbox.types import EventClass, Match, Scene, Severity, Track
 
 ASLEEP = ("head-down", "lying")  # labels of a posture model; its others are `upright` and `unsure`
+AWAKE = 0.6
+"""Score of `upright` from which stillness is no sleep."""
 
 
 class Plugin(RuleSettings):
@@ -28,8 +30,8 @@ class Plugin(RuleSettings):
     """Seconds of clear motion, of an upright posture, or of absence, before the episode ends."""
     model: str | None = None
     """A posture model among `models:`, such as `muffnet-posture`. Without one, stillness decides."""
-    posture_score: float = Field(0.6, gt=0, le=1)
-    """With `model`: head-down and lying together must reach this score."""
+    posture_score: float = Field(0.85, gt=0, le=1)
+    """With `model`: head-down and lying together must reach this score; 0.8 of it once the episode is open."""
     still_eps: float = Field(0.02, gt=0, le=1)
     """Below this share of changed pixels in the person's box per second the person is still."""
     wake_eps: float = Field(0.15, gt=0, le=1)
@@ -54,22 +56,25 @@ class Plugin(RuleSettings):
     def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
         found = []
         for track in self._eligible(scene, ["person"], active):
-            zone, basis = self._zone_of(track, zones), self._basis(scene, track)
+            zone, basis = self._zone_of(track, zones), self._basis(scene, track, f"track:{track.id}" in active)
             if zone and basis:
                 found.append(track_match(track, zone, **basis))
         return found
 
-    def _basis(self, scene: Scene, track: Track) -> Mapping[str, Any] | None:
-        """Why this person is taken to be asleep; None: awake, or nobody can tell."""
+    def _basis(self, scene: Scene, track: Track, begun: bool) -> Mapping[str, Any] | None:
+        """Why this person is taken to be asleep; None: awake, or nobody can tell.
+
+        To be sure is asked of the begin: one who bends low over a book looks a little asleep again and again.
+        """
         rate = scene.motion.within(track.xyxy) if scene.motion else self.wake_eps
         if rate >= self.wake_eps:
             return None
         said = scene.postures.get(track.id, {}) if self.model else {}
         down = sum(said.get(label, 0.0) for label in ASLEEP)
-        if said and down >= self.posture_score:
+        if said and down >= self.posture_score * (STILL_SURE if begun else 1):
             likely = max(ASLEEP, key=lambda label: said.get(label, 0.0))
             return {"basis": "posture", "posture": likely, "posture_score": round(down, 3)}
-        awake = said.get("upright", 0.0) >= self.posture_score
+        awake = said.get("upright", 0.0) >= AWAKE
         still = self.still_only if self.still_only is not None else self.model is None
         return {"basis": "still"} if still and rate < self.still_eps and not awake else None
 

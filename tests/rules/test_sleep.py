@@ -10,7 +10,8 @@ from tests.rules.script import Script, person, play, runner, told
 Postures = Callable[[float], Mapping[int, Mapping[str, float]]]
 UPRIGHT = {"upright": 0.9, "head-down": 0.05, "lying": 0.02, "unsure": 0.03}
 DOWN = {"upright": 0.05, "head-down": 0.9, "lying": 0.02, "unsure": 0.03}
-LYING = {"upright": 0.02, "head-down": 0.3, "lying": 0.5, "unsure": 0.18}
+LYING = {"upright": 0.02, "head-down": 0.3, "lying": 0.6, "unsure": 0.08}
+BENT = {"upright": 0.25, "head-down": 0.72, "lying": 0.02, "unsure": 0.01}  # low over a book
 UNSURE = {"upright": 0.2, "head-down": 0.3, "lying": 0.1, "unsure": 0.4}
 
 
@@ -42,6 +43,31 @@ def test_head_down_or_lying_is_an_alarm(posture: Mapping[str, float]) -> None:
 
 def test_a_reader_who_keeps_still_is_awake() -> None:
     assert watch(asleep(postures())) == []
+
+
+@pytest.mark.parametrize("sure", [0, 1, 2])
+def test_who_bends_low_over_a_book_is_awake_though_some_looks_are_sure(sure: int) -> None:
+    """Seen of a simulated reader in dark clothes: 0.5 to 0.8 for head-down, at one look in five more."""
+
+    def said(time: float) -> Mapping[int, Mapping[str, float]]:
+        return {1: DOWN if int(time) % 5 < sure else BENT}
+
+    assert watch(asleep(said)) == []
+    assert watch(asleep(said), sleep="15s", wake="3s") == []
+
+
+def test_who_sleeps_needs_to_be_plain_only_at_first() -> None:
+    said = postures((0, 130, DOWN), (130, 250, BENT))
+    assert told(watch(asleep(said))) == [("begin", 120.0), ("cleared", 255.0)]
+
+
+def test_a_lower_posture_score_is_content_with_less() -> None:
+    assert told(watch(asleep(postures(otherwise=BENT)), posture_score=0.6), "begin") == [("begin", 120.0)]
+
+
+def test_stillness_counts_unless_upright_is_plain_whatever_the_posture_score() -> None:
+    doubtful = {"upright": 0.7, "head-down": 0.2, "lying": 0.05, "unsure": 0.05}
+    assert watch(asleep(postures(otherwise=doubtful)), still_only=True) == []
 
 
 @pytest.mark.parametrize("nothing", [UNSURE, {}])
