@@ -1,7 +1,7 @@
 """How good the alarms are: events against truth, at the level of events (docs/guide/rules.md, Scoring).
 
-A true alarm is a begin of the same rule and camera within [due, due + 10 s]; due = the truth's alarm_s, or its start_s
-plus the rule's dwell. Times are seconds of the recording: an event's `clock.monotonic_s`, which a replay starts at 0.
+A true alarm is a begin of the same rule and camera within [due - 0.5 s, due + 10 s]; due = the truth's alarm_s, or its
+start_s plus the rule's dwell. (Half a second: a picture shows an edge crossed a frame or two before a ruler does.) Times are seconds of the recording: an event's `clock.monotonic_s`, which a replay starts at 0.
 Pure but for the two readers.
 """
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from smartbox.errors import SmartboxError
 from smartbox.wording import problems_of
 
-TOLERANCE_S = 10.0
+EARLY_S, TOLERANCE_S = 0.5, 10.0
 _ROUNDING = 1e-3  # times on the wire have milliseconds
 DAY_S = 86400.0
 
@@ -160,7 +160,7 @@ def _score_rule(expected: Sequence[tuple[Truth, float]], alarms: Sequence[Alarm]
 
 
 def _in_time(delay: float) -> bool:
-    return -_ROUNDING <= delay <= TOLERANCE_S + _ROUNDING
+    return -EARLY_S - _ROUNDING <= delay <= TOLERANCE_S + _ROUNDING
 
 
 def _due(truth: Truth, dwell_of: DwellOf) -> float:

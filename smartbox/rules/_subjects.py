@@ -52,7 +52,7 @@ class Subject:
     aliases: frozenset[str] = frozenset()
     """Names it had before."""
     twins: frozenset[str] = frozenset()
-    """Tracks that are the same object found twice, or were when both were last seen."""
+    """Tracks that were the same object found twice when both were last seen; one may be missed for a while."""
     held: EndReason | None = None
     """Nothing is known of it since a silence; the reason for which it ends unless it is found again."""
     episode: str | None = None
@@ -106,8 +106,7 @@ def assign(subjects: Sequence[Subject], matches: Sequence[Match], scene: Scene) 
     fresh = [m for m in fresh if m.subject not in taken]
     twins = _twins(pairs, fresh, tracks)
     for subject, match in pairs.items():
-        listed = (subject.twins & tracks.keys()) - taken  # one that is missed for a moment is still its twin
-        subject.twins = listed.union(twin for twin, of in twins.items() if of == match.subject)
+        subject.twins = (subject.twins - taken).union(twin for twin, of in twins.items() if of == match.subject)
     if scene.inferred:
         _look_round(pairs, scene, tracks)
     return pairs, [m for m in fresh if m.subject not in twins]
