@@ -1,20 +1,19 @@
 """Fits a classifier's last layer anew, the rest as it is: minutes of one core where a training takes hours.
 
-    python -m smartbox.lab.refit RECIPE --checkpoint IN -o OUT
+    smartbox lab refit RECIPE --checkpoint IN -o OUT
 
 What a net computes before its last layer often serves, where only the weighing of it went wrong, because the training
 examples had a property that the world has not (Kirichenko et al., 2023). The examples are the recipe's, augmented as
 it says; the new weights are held near the old ones.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-from smartbox.lab import recipe_classify, training
+from smartbox.lab import training
 from smartbox.lab.export_classify import restore
 from smartbox.lab.recipe_classify import ClassifyRecipe
 from smartbox.lab.train_classify import Batches, gather, normalise
@@ -67,19 +66,3 @@ def refit(recipe: ClassifyRecipe, checkpoint: Path, out: Path, batches: int, pul
 
 def _right(given: Any, classes: Any, weight: Any, bias: Any) -> float:
     return round(float((F.linear(given, weight, bias).argmax(1) == classes).float().mean()), 4)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("-o", "--out", type=Path, required=True, help="checkpoint to write")
-    parser.add_argument("--batches", type=int, default=128, help="of the recipe's size, to fit on (default: 128)")
-    parser.add_argument("--pull", type=float, default=1e-3, help="how strongly to the old weights (default: 0.001)")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    print(refit(recipe_classify.read(args.recipe), args.checkpoint, args.out, args.batches, args.pull))
-
-
-if __name__ == "__main__":
-    main()

@@ -100,20 +100,21 @@ def test_an_open_size_is_asked_for_and_then_taken(
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "code", "reason"),
     [
-        (["--labels", "/nowhere"], "give a text file with one label per line"),
-        (["--kind", "nanodet"], "are not those of a nanodet detector"),
-        (["--size", "32x32"], "its input is 64x64; leave --size out"),
-        (["--pictures", "/nowhere"], "holds no picture that can be read"),
+        (["--labels", "/nowhere"], 1, "there is no such file; give a text file with one label per line"),
+        (["--kind", "nanodet"], 78, "are not those of a nanodet detector"),
+        (["--size", "32x32"], 78, "its input is 64x64; leave --size out"),
+        (["--pictures", "/nowhere"], 1, "there is no such directory; give a directory that holds some pictures"),
+        (["--pictures", "/proc/self/fd"], 78, "holds no picture that can be read"),
     ],
 )
 def test_what_does_not_fit_is_said(
-    tmp_path: Path, labels: Path, change: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, labels: Path, change: list[str], code: int, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = detector(tmp_path / "d.onnx", {"output0": yolov8()})
     command = ["lab", "import", str(model), "-o", str(tmp_path / "mine"), "--labels", str(labels), *change]
-    assert main(command) == 78
+    assert main(command) == code
     assert reason in capsys.readouterr().err
     assert not (tmp_path / "mine").exists()
 
@@ -122,5 +123,5 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "d.onnx").write_text("not a model")
     assert main(["lab", "import", str(tmp_path / "d.onnx"), "-o", str(tmp_path / "mine")]) == 78
     assert "d.onnx: onnxruntime cannot open it" in capsys.readouterr().err
-    assert main(["lab", "import", str(tmp_path / "no.onnx"), "-o", str(tmp_path / "mine")]) == 78
-    assert "no such file" in capsys.readouterr().err
+    assert main(["lab", "import", str(tmp_path / "no.onnx"), "-o", str(tmp_path / "mine")]) == 1
+    assert "there is no such file; give an ONNX file" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+"""The parts that score a bundle and make its scores mean something: evaluate, calibrate."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from smartbox import build
+from smartbox.commands._args import UsageError, count
+from smartbox.commands.lab import _given as given
+from smartbox.commands.lab._part import Part, share
+
+FOLDER = "images/, labels/ and classes.txt"
+
+
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", help="its directory, or the name of one that is shipped or installed here")
+    parser.add_argument("--data", type=Path, required=True, help=f"holds {FOLDER}; of a classifier a folder per class")
+    parser.add_argument("--backend", help="default: the first that the manifest lists")
+    parser.add_argument("--group", action="append", default=[], metavar="NAME=A,B", help="score A and B as one class")
+    parser.add_argument("--ignore", action="append", default=[], metavar="CLASS", help="neither hits nor misses")
+    parser.add_argument("--prefix", default="", help="only pictures whose name begins so")
+    parser.add_argument("--pipeline", action="store_true", help="score what a pipeline sees, region crops included")
+    parser.add_argument(
+        "--crops", type=count, default=4, metavar="N", help="of --pipeline: crops a picture (default 4)"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("test", "dev", "train", "all"),
+        default="test",
+        help="of sounds: the part of the recordings that is scored, by smartbox/lab/soundclips.py (default test)",
+    )
+
+
+def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.lab import evaluate, evaluate_classify, evaluate_sound
+
+    names = _names(args.group, args.ignore)
+    bundle = build.bundle_of(args.bundle)
+    if bundle.manifest.task == "classify":
+        given.folder("--data", args.data, f"a directory for each of {', '.join(bundle.labels)}")
+        return evaluate_classify.evaluate(bundle, args.data, backend=args.backend, prefix=args.prefix)
+    if bundle.manifest.task == "sound":
+        given.folder("--data", args.data, "a directory of sounds for each class")
+        part = None if args.split == "all" else args.split
+        return evaluate_sound.evaluate(bundle, args.data, backend=args.backend, part=part, groups=names.groups)
+    given.folder("--data", args.data, FOLDER)
+    crops = args.crops if args.pipeline else None
+    return evaluate.evaluate(bundle, args.data, names, backend=args.backend, prefix=args.prefix, crops=crops)
+
+
+def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", help="directory of the bundle")
+    parser.add_argument("--data", type=Path, action="append", required=True, help="YOLO folders; never validation's")
+    parser.add_argument("--group", action="append", default=[], metavar="NAME=A,B", help="match A and B as one class")
+    parser.add_argument("--threshold", type=share, help="new score threshold, in calibrated scores")
+
+
+def _calibrate(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.lab import platt
+
+    names, bundle = _names(args.group, []), given.to_rewrite("calibrate", args.bundle)
+    for folder in args.data:
+        given.folder("--data", folder, FOLDER)
+    bundle = platt.calibrate(bundle, args.data, names, args.threshold)
+    return {"bundle": str(bundle.path), "decoder": bundle.manifest.decoder.model_dump()}
+
+
+def _names(groups: Sequence[str], ignore: Sequence[str]) -> Any:
+    from smartbox.lab import evaluate
+
+    return evaluate.Names(dict(map(_group, groups)), frozenset(c for i in ignore for c in i.split(",")))
+
+
+def _group(text: str) -> tuple[str, tuple[str, ...]]:
+    name, found, members = text.partition("=")
+    if not (name and found and members):
+        raise UsageError(f"--group {text}: write it as vehicle=car,bus,truck")
+    return name, tuple(members.split(","))
+
+
+PARTS = (
+    Part(
+        "evaluate",
+        "score a bundle: AP of a detector on a YOLO folder, a classifier's answers, alarms that are heard",
+        "smartbox lab evaluate lrssd-park --data var/lab/pictures --group vehicle=car,bus,truck --json",
+        "pycocotools",
+        _evaluate_arguments,
+        _evaluate,
+    ),
+    Part(
+        "calibrate",
+        "make a score of 0.5 mean: as often right as wrong; rewrites the manifest",
+        "smartbox lab calibrate models/lrssd-park --data var/lab/pictures",
+        "scipy",
+        _calibrate_arguments,
+        _calibrate,
+    ),
+)
