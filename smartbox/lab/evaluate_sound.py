@@ -33,10 +33,13 @@ ALARM_S = 12.0  # two rounds of T4, three of T3
 ALARMS = 25  # of each pattern and pitch, at each SNR
 SYNTHESISED = "smoke_alarm"
 NO_ALARM = ("unknown", "background")
+SCORES = (0.5, 0.8, 0.9)  # that a user may set instead of the default
 CHUNK = 8000
 
 Heard = Sequence[tuple[float, Sounds]]
 """What a model says, window by window, with the times."""
+Stream = tuple[str, float, Heard]
+"""What is played, its seconds, and what a model says to it."""
 
 
 class Listener:
@@ -157,22 +160,19 @@ def _words(listener: Listener, clips: Sequence[tuple[str, Path]]) -> dict[str, A
 
 def _recordings(listener: Listener, clips: Sequence[tuple[str, Path]], labels: Sequence[str]) -> dict[str, Any]:
     """Every clip as a stream, and all as one: which alarms the rule raises."""
-    seconds, wrong, missed = 0.0, Counter[str](), Counter[str]()
-    total = Counter[str]()
-    streams: list[tuple[str, float, Heard]] = []
+    seconds = 0.0
+    streams: list[Stream] = []
     for label, path in each(clips, "recordings"):
         samples = soundclips.read(path)
         padded = np.pad(samples, (0, max(0, listener.spec.samples - len(samples))))
         seconds += len(samples) / listener.spec.rate
         streams.append((label, len(padded) / listener.spec.rate, list(listener.stream(padded))))
-        said = raised(streams[-1][2], labels)
-        total[label] += 1
-        missed[label] += label not in said
-        wrong.update(other for other in said if other != label)
-    hours, joined = seconds / 3600, _joined(streams, labels)
+    hours = seconds / 3600
+    heard, wrong = _alone(streams, labels)
+    joined = _joined(streams, labels)
     return {
         "hours": round(hours, 4),
-        "heard": {label: _share(n - missed[label], n) for label, n in total.items()},
+        "heard": heard,
         "false_alarms": {
             label: {
                 "count": wrong[label],
@@ -182,10 +182,32 @@ def _recordings(listener: Listener, clips: Sequence[tuple[str, Path]], labels: S
             for label in labels
             if label not in NO_ALARM
         },
+        "at_score": {f"{score:g}": _at(score, streams, labels) for score in SCORES},
     }
 
 
-def _joined(streams: Sequence[tuple[str, float, Heard]], labels: Sequence[str]) -> Counter[str]:
+def _at(score: float, streams: Sequence[Stream], labels: Sequence[str]) -> dict[str, Any]:
+    """What a user gets who sets this score in the rule."""
+    heard, wrong = _alone(streams, labels, score=score)
+    joined = _joined(streams, labels, score=score)
+    worst = {label: max(wrong[label], joined[label]) for label in labels if label not in NO_ALARM}
+    return {"heard": heard, "false_alarms": worst}
+
+
+def _alone(
+    streams: Sequence[Stream], labels: Sequence[str], **settings: Any
+) -> tuple[dict[str, float | None], Counter[str]]:
+    """Of each label the share of its recordings in which it is raised; how often each is raised in others."""
+    total, hit, wrong = Counter[str](), Counter[str](), Counter[str]()
+    for label, _, heard in streams:
+        said = [other for _, other in begins(heard, labels, **settings)]
+        total[label] += 1
+        hit[label] += label in said
+        wrong.update(other for other in said if other != label)
+    return {label: _share(hit[label], n) for label, n in total.items()}, wrong
+
+
+def _joined(streams: Sequence[Stream], labels: Sequence[str], **settings: Any) -> Counter[str]:
     """Alarms in recordings of something else when all are heard one after the other, in an order that is drawn once.
 
     A recording of one second has one window, and alone could never raise what must be heard for longer. Each label
@@ -200,7 +222,7 @@ def _joined(streams: Sequence[tuple[str, float, Heard]], labels: Sequence[str]) 
         playing |= {at: label for at, _ in moved}
         heard += moved
         began += seconds
-    return Counter(label for at, label in begins(heard, labels, cooldown=0) if playing[at] != label)
+    return Counter(label for at, label in begins(heard, labels, cooldown=0, **settings) if playing[at] != label)
 
 
 def _synthesised(listener: Listener, noises: Sequence[Path]) -> dict[str, Any]:

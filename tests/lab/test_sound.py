@@ -215,6 +215,8 @@ def test_a_model_that_always_says_stop_is_scored_as_such(folder: Path, tmp_path:
     assert found["false_alarms"]["stop"]["count"] == 8  # four bangs and four silences
     assert set(found["false_alarms"]) == {"stop", "gunshot"}
     assert found["false_alarms"]["gunshot"]["per_hour_95"] == pytest.approx(3.0 / found["hours"], rel=0.01)
+    assert found["at_score"]["0.8"] == {"heard": found["heard"], "false_alarms": {"stop": 8, "gunshot": 0}}
+    assert found["at_score"]["0.9"]["heard"]["stop"] == 0.0  # 0.9 as float32 is less
     assert found["hours"] == pytest.approx((24 + 4 * 4.1) / 3600, rel=0.01)
 
 
