@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from smartbox.lab.parallel import ALONE, Ranks
+
 TOP = 10
 IMPOSSIBLE = 1e8
 
@@ -22,7 +24,7 @@ class Cells:
     stride: Any
 
 
-def cells(size: tuple[int, int], strides: tuple[int, ...]) -> Cells:
+def cells(size: tuple[int, int], strides: tuple[int, ...], device: str = "cpu") -> Cells:
     """Row by row, finest scale first, for a picture of `size` (h, w)."""
     centres, every = [], []
     for stride in strides:
@@ -30,7 +32,7 @@ def cells(size: tuple[int, int], strides: tuple[int, ...]) -> Cells:
         y, x = torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij")
         centres.append((torch.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride)
         every.append(torch.full((rows * cols,), float(stride)))
-    return Cells(torch.cat(centres), torch.cat(every))
+    return Cells(torch.cat(centres).to(device), torch.cat(every).to(device))
 
 
 def decode(ltrb: Any, where: Cells) -> Any:
@@ -62,8 +64,8 @@ def assign(logits: Any, boxes: Any, where: Cells, objects: Any, classes: Any) ->
 
     Every object gets at least one cell if any cell lies in or beside it; no cell answers for two objects.
     """
-    answer = torch.full((len(logits),), -1, dtype=torch.long)
-    quality = torch.zeros(len(logits))
+    answer = torch.full((len(logits),), -1, dtype=torch.long, device=logits.device)
+    quality = logits.new_zeros(len(logits))
     if not len(objects):
         return answer, quality
     middle = (objects[:, :2] + objects[:, 2:]) / 2
@@ -101,15 +103,18 @@ class Targets:
     ignore: Any
     ignored: Any
 
+    def to(self, device: str) -> "Targets":
+        return Targets(*(part.to(device) for part in (self.objects, self.classes, self.ignore, self.ignored)))
+
 
 def silence(where: Cells, classes: int, target: Targets) -> Any:
     """A x C weights: 0 where the cell's centre lies in an ignore box of that class, else 1."""
-    weight = torch.ones(len(where.stride), classes)
+    weight = where.stride.new_ones(len(where.stride), classes)
     if not len(target.ignore):
         return weight
     lo, hi = target.ignore[None, :, :2], target.ignore[None, :, 2:]
     inside = ((where.centre[:, None] >= lo) & (where.centre[:, None] <= hi)).all(-1).float()  # A x M
-    kinds = torch.zeros(len(target.ignored), classes)
+    kinds = weight.new_zeros(len(target.ignored), classes)
     known = target.ignored >= 0
     kinds[known.nonzero()[:, 0], target.ignored[known]] = 1
     kinds[~known] = 1
@@ -124,10 +129,10 @@ class Loss:
     parts: dict[str, float]
 
 
-def losses(logits: Any, coarse: Any, final: Any, where: Cells, targets: list[Targets]) -> Loss:
+def losses(logits: Any, coarse: Any, final: Any, where: Cells, targets: list[Targets], ranks: Ranks = ALONE) -> Loss:
     """Quality focal loss (Li et al., 2020) on N x A x C; GIoU on the final (N x A x 4, ltrb) and coarse boxes.
 
-    coarse: None where a net has but one step.
+    coarse: None where a net has but one step. ranks: over all of them these losses are added up to the whole batch's.
     """
     boxes = decode(final, where)
     goal, weight = torch.zeros_like(logits), torch.ones_like(logits)
@@ -142,7 +147,7 @@ def losses(logits: Any, coarse: Any, final: Any, where: Cells, targets: list[Tar
         picked.append(cell + n * logits.shape[1])
         wanted.append(target.objects[answer[cell]])
         quality.append(iou[cell])
-    total = goal.sum().clamp(min=1.0)
+    total = ranks.add(goal.sum()).clamp(min=1.0)
     focal = (goal - logits.detach().sigmoid()).square()
     qfl = (F.binary_cross_entropy_with_logits(logits, goal, reduction="none") * focal * weight).sum() / total
     index, target_boxes, worth = torch.cat(picked), torch.cat(wanted), torch.cat(quality).clamp(min=0.05)

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from smartbox.errors import ConfigError
+from smartbox.lab.parallel import ALONE, Ranks
 
 SCALES = 3  # YOLOX's strides 8, 16, 32; the student's coarsest scale has no counterpart
 
@@ -82,17 +83,20 @@ class Imitation(nn.Module):
         assert self.score.bias is not None
         nn.init.constant_(self.score.bias, -4.0)
 
-    def forward(self, pyramid: list[Any], tower: list[Any], lesson: Lesson) -> Any:
-        """Mean squared error of standardised features, more where the teacher sees something; focal error of scores."""
+    def forward(self, pyramid: list[Any], tower: list[Any], lesson: Lesson, ranks: Ranks = ALONE) -> Any:
+        """Mean squared error of standardised features, more where the teacher sees something; focal error of scores.
+
+        ranks: as of `assign.losses`.
+        """
         imitation, saying = torch.zeros(()), torch.zeros(())
         for i in range(SCALES):
-            wanted = self.standard[i](lesson.features[i].float()).clamp(-4, 4)
-            scores = lesson.scores[i].float()
+            features, scores = (told[i].to(tower[i].device).float() for told in (lesson.features, lesson.scores))
+            wanted = self.standard[i](features).clamp(-4, 4)
             worth = 0.3 + scores[:, :1]
             error = (self.adapt[i](pyramid[i]).float() - wanted).square().mean(1, keepdim=True)
-            imitation = imitation + (error * worth).sum() / worth.sum()
+            imitation = imitation + (error * worth).sum() / ranks.add(worth.sum())
             said = self.score(tower[i]).float()
             focal = (scores - said.detach().sigmoid()).square()
             surprise = F.binary_cross_entropy_with_logits(said, scores, reduction="none") * focal
-            saying = saying + surprise.sum() / scores[:, 0].sum().clamp(min=1.0)
+            saying = saying + surprise.sum() / ranks.add(scores[:, 0].sum()).clamp(min=1.0)
         return imitation / SCALES + saying / SCALES

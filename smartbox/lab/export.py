@@ -39,7 +39,7 @@ class Release:
 def restore(recipe: Recipe, checkpoint: Path) -> Any:
     """The averaged net of a checkpoint, in eval."""
     net = recipe.net.build(len(recipe.labels))
-    net.load_state_dict(torch.load(checkpoint, weights_only=True)["ema"])
+    net.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["ema"])
     return net.eval()
 
 

@@ -1,9 +1,9 @@
 """The one file that a training reads: data, net, schedule. Its keys are these fields."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from smartbox.lab.nets.lrssd import Lrssd, LrssdSpec
 from smartbox.lab.nets.muffnet import MuffSpec
@@ -12,6 +12,8 @@ from smartbox.lab.reading import checked, load
 from smartbox.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Mixed = bool | Literal["bfloat16", "float16"]
+"""Precision of a training. true: float16 on a GPU, bfloat16 on a CPU; false: float32."""
 
 
 class Net(Settings):
@@ -111,9 +113,19 @@ class Recipe(Settings):
     """Checkpoint whose weights to begin with; of a wider net, its channels that matter most."""
     distil: Path | None = None
     """A YOLOX detector as ONNX, whose features and scores the net learns to imitate beside the labels."""
+    mixed: Mixed = True
+    """The net in bfloat16 or float16, its weights and its loss in float32; false: all in float32."""
     weight_decay: float = 0.05
     ema: Annotated[float, Field(gt=0, lt=1)] = 0.9995
     stages: tuple[Stage, ...]
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `mixed` where nothing else was said: `lab compare` knows finished runs by the sum over this."""
+        said: dict[str, Any] = fields(self)
+        if self.mixed is True:
+            del said["mixed"]
+        return said
 
 
 def read(path: Path) -> Recipe:

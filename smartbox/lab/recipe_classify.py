@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from smartbox.lab.reading import checked, load
+from smartbox.lab.recipe import Mixed
 from smartbox.lab.sets import DataSet, build
 from smartbox.settings import Settings
 
@@ -63,8 +64,8 @@ class ClassifyRecipe(Settings):
     """Label smoothing."""
     start: Path | None = None
     """Checkpoint whose weights to begin with, as far as their shapes fit."""
-    mixed: bool = True
-    """bfloat16 where that is exact enough; on a CPU, nets of many thin layers are faster in float32."""
+    mixed: Mixed = True
+    """As of a detector's recipe; on a CPU, nets of many thin layers are faster in float32."""
     weight_decay: float = 0.05
     ema: Annotated[float, Field(gt=0, lt=1)] = 0.998
     schedule: Schedule = Schedule()

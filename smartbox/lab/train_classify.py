@@ -1,7 +1,8 @@
 """Trains a classifier: AdamW, cosine, exponential mean of the weights, a checkpoint to go on from, a curve.
 
-Batch n is drawn by (seed, n) alone, so that a run that was stopped goes on as if it had not been, whatever the number
-of workers. Nothing is chosen on the validation part: the mean of the weights at the end is what ships.
+Batch n is drawn by (seed, n) alone, a rank's share of it by (seed, n, rank), so that a run that was stopped goes on as
+if it had not been, whatever the number of workers. Nothing is chosen on the validation part: the mean of the weights at
+the end is what ships.
 """
 
 import csv
@@ -22,10 +23,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from smartbox.errors import ConfigError
 from smartbox.lab.curve import draw
+from smartbox.lab.parallel import ALONE, Ranks
 from smartbox.lab.recipe import Stage
 from smartbox.lab.recipe_classify import ClassifyRecipe, Input
 from smartbox.lab.sets import DataSet, Examples, Part
-from smartbox.lab.training import Average, optimizer, rate, resumed, save
+from smartbox.lab.training import Average, Descent, rate, resumed, save
 
 NOTE_EVERY = 20
 SAVE_EVERY = 200
@@ -49,10 +51,10 @@ def build(recipe: ClassifyRecipe) -> Any:
 
 
 class Batches(Dataset[tuple[Any, Any]]):
-    """Batch n: a set by its share, a class of it, an example of that class, augmented."""
+    """Batch n, or a rank's share of it: a set by its share, a class of it, an example of that class, augmented."""
 
-    def __init__(self, recipe: ClassifyRecipe, parts: Sequence[Examples]) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: ClassifyRecipe, parts: Sequence[Examples], ranks: Ranks = ALONE) -> None:
+        self.recipe, self.ranks = recipe, ranks
         self.kept = [(s, e) for s, e in zip(recipe.sets, parts, strict=True) if len(e.classes)]
         if not self.kept:
             raise ConfigError("data: there is nothing to train on")
@@ -65,9 +67,10 @@ class Batches(Dataset[tuple[Any, Any]]):
 
     def __getitem__(self, step: int) -> tuple[Any, Any]:
         cv2.setNumThreads(0)
-        rng = np.random.default_rng([self.recipe.seed, step])
+        rng = np.random.default_rng([self.recipe.seed, step, self.ranks.rank])  # of rank 0: as if nothing were added
+        share = self.ranks.share(self.recipe.schedule.batch, "schedule.batch")
         arrays, classes = [], []
-        for which in rng.choice(len(self.kept), self.recipe.schedule.batch, p=self.chance):
+        for which in rng.choice(len(self.kept), share, p=self.chance):
             data, examples = self.kept[which]
             i = self._draw(which, rng)
             arrays.append(data.augment(examples.arrays[i], self.recipe.input.shape, rng))
@@ -84,14 +87,16 @@ class Batches(Dataset[tuple[Any, Any]]):
 class Trainer:
     """Everything that a checkpoint holds."""
 
-    def __init__(self, recipe: ClassifyRecipe) -> None:
+    def __init__(self, recipe: ClassifyRecipe, ranks: Ranks = ALONE) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe = recipe
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.recipe, self.ranks, self.device = recipe, ranks, ranks.device
         self.net = build(recipe).to(self.device, memory_format=torch.channels_last)
         if recipe.start:
             self._begin_with(recipe.start)
-        self.optimizer = optimizer(self.net.parameters(), recipe.weight_decay)
+        ranks.join_norms(self.net)
+        self.descent = Descent(
+            self.net, nn.Identity(), ranks, mixed=recipe.mixed, weight_decay=recipe.weight_decay, clip=10.0
+        )
         self.average = Average(self.net, recipe.ema)
         self.step, self.seconds = 0, 0.0
 
@@ -105,35 +110,33 @@ class Trainer:
         state = {
             "ema": self.average.net.state_dict(),
             "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            **self.descent.state(),
             "at": [self.step, self.average.updates],
             "seconds": self.seconds,
         }
-        save(state, path)
+        if self.ranks.first:
+            save(state, path)
 
-    def resume(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True, map_location="cpu")
+    def resume(self, state: dict[str, Any]) -> None:
         self.average.net.load_state_dict(state["ema"])
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.descent.resume(state)
         self.step, self.average.updates = state["at"]
         self.seconds = state["seconds"]
 
     def learn(self, arrays: Any, classes: Any, lr: float) -> tuple[float, float]:
-        """One step; (loss, share that was right)."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        """One step, of this rank's share of the batch; (loss, share that was right) of the whole batch."""
         classes = classes.to(self.device)
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.recipe.mixed):
+        part = len(classes) / self.ranks.total([len(classes)])[0]
+        with self.descent.autocast():
             logits = self.net(normalise(arrays.to(self.device), self.recipe.input)).float()
-        loss = F.cross_entropy(logits, classes, label_smoothing=self.recipe.smooth)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 10.0)
-        self.optimizer.step()
+        loss = F.cross_entropy(logits, classes, label_smoothing=self.recipe.smooth) * part
+        self.descent.step(loss, lr)
         self.average.update(self.net)
         self.step += 1
-        return float(loss.detach()), float((logits.argmax(1) == classes).float().mean())
+        right = (logits.argmax(1) == classes).float().mean() * part
+        error, share = self.ranks.total([float(loss.detach()), float(right)])
+        return error, share
 
 
 def gather(recipe: ClassifyRecipe, part: Part) -> list[Examples]:
@@ -170,16 +173,18 @@ def scored(found: NDArray[np.int64], truth: NDArray[np.int64]) -> tuple[float, f
     return float((found == truth).mean()), float(np.mean(recalls))
 
 
-def train(recipe: ClassifyRecipe, out: Path, threads: int = 0) -> Path:
+def train(recipe: ClassifyRecipe, out: Path, threads: int = 0, ranks: Ranks = ALONE) -> Path:
     """Run or go on with `recipe`; leaves checkpoint.pt, curve.csv and curve.png in `out`. Returns the checkpoint.
 
-    threads: of the CPU; 0 leaves it to torch.
+    threads: of the CPU, for each rank; 0 leaves it to torch.
     """
-    trainer = Trainer(recipe)
-    checkpoint = resumed(trainer, out, threads)
-    batches = Batches(recipe, gather(recipe, "train"))
-    held_out = plain(recipe, gather(recipe, "val"))
-    table = out / "curve.csv"
+    ranks.share(recipe.schedule.batch, "schedule.batch")
+    trainer = Trainer(recipe, ranks)
+    checkpoint = resumed(trainer, out, threads, ranks)
+    with ranks.in_turn():
+        batches = Batches(recipe, gather(recipe, "train"), ranks)
+    held_out: Any = plain(recipe, gather(recipe, "val")) if ranks.first else ((), ())
+    table = ranks.table(out / "curve.csv")
     fresh = not table.exists()
     with table.open("a", newline="", buffering=1) as file:
         curve = csv.writer(file)
@@ -189,7 +194,8 @@ def train(recipe: ClassifyRecipe, out: Path, threads: int = 0) -> Path:
         _settle(trainer, batches)
         curve.writerow([trainer.step, f"{trainer.seconds:.0f}", "", "", "", *_check(trainer, held_out)])
     trainer.save(checkpoint)
-    draw(table, out / "curve.png", COLUMNS[4:])
+    if ranks.first:
+        draw(table, out / "curve.png", COLUMNS[4:])
     return checkpoint
 
 
@@ -207,11 +213,11 @@ def _run(trainer: Trainer, batches: Batches, held_out: Any, curve: Any, checkpoi
         now = trainer.learn(arrays, classes, lr)
         mean = [0.95 * m + 0.05 * n for m, n in zip(mean, now, strict=True)] if mean else list(now)
         moment = time.monotonic()
-        trainer.seconds, last = trainer.seconds + moment - last, moment
+        trainer.seconds, last = trainer.ranks.lead(trainer.seconds + moment - last), moment
         if trainer.step % NOTE_EVERY == 0:
             checked = _check(trainer, held_out) if trainer.step % SAVE_EVERY == 0 else ("", "")
             curve.writerow([trainer.step, f"{trainer.seconds:.0f}", f"{lr:.2e}", *(f"{m:.4f}" for m in mean), *checked])
-        if sys.stderr.isatty():
+        if trainer.ranks.first and sys.stderr.isatty():
             sys.stderr.write(f"\r{done:6.1%} loss {mean[0]:.3f} right {mean[1]:.3f}  ")
         if trainer.step % SAVE_EVERY == 0:
             trainer.save(checkpoint)

@@ -1,6 +1,6 @@
 """Trains a detector: AdamW, cosine per stage, exponential mean of the weights, a checkpoint to go on from, a CSV curve.
 
-bfloat16 autocast and channels_last: on a CPU with AVX512-BF16 that is three times as fast as float32.
+bfloat16 and channels_last: on a CPU with AVX512-BF16 that is three times as fast as float32.
 """
 
 import csv
@@ -24,10 +24,11 @@ from smartbox.lab.data import Picture, load
 from smartbox.lab.distil import Imitation, Lesson, Teacher
 from smartbox.lab.nets.lrssd import Lrssd
 from smartbox.lab.nets.ssd import Ssd
+from smartbox.lab.parallel import ALONE, Ranks
 from smartbox.lab.pseudo import ambiguous, join
 from smartbox.lab.recipe import DataSet, Recipe, Stage
 from smartbox.lab.slim import slim, spec_of
-from smartbox.lab.training import Average, optimizer, rate, resumed, save
+from smartbox.lab.training import Average, Descent, rate, resumed, save
 
 SAVE_EVERY = 100
 FEATURES, COCO = 128, 80  # of YOLOX-nano's last layers, and the classes it knows
@@ -40,10 +41,12 @@ def normalise(images: Any) -> Any:
 
 
 class Mixer(IterableDataset[list[Example]]):
-    """Endless batches of examples, drawn by weight from pictures held in memory."""
+    """Endless batches of examples, or a rank's share of them, drawn by weight from pictures held in memory."""
 
-    def __init__(self, pictures: list[Picture], weights: list[float], stage: Stage, seed: int) -> None:
-        self.pictures, self.stage, self.seed = pictures, stage, seed
+    def __init__(
+        self, pictures: list[Picture], weights: list[float], stage: Stage, seed: int, ranks: Ranks = ALONE
+    ) -> None:
+        self.pictures, self.stage, self.seed, self.ranks = pictures, stage, seed, ranks
         self.chance = np.array(weights) / sum(weights)
         self.augment = Augment(stage.mosaic, stage.plain, stage.degrade, stage.scale)
 
@@ -51,10 +54,13 @@ class Mixer(IterableDataset[list[Example]]):
         cv2.setNumThreads(0)
         torch.set_num_threads(1)
         info = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, info.id if info else 0])
+        seed = [self.seed, info.id if info else 0]
+        rng = np.random.default_rng([*seed, self.ranks.rank])  # of rank 0: as if nothing were added
+        common = rng if self.ranks.size == 1 else np.random.default_rng(seed)
+        share = self.ranks.share(self.stage.batch, "batch")
         while True:
-            size = int(rng.choice(self.stage.size))
-            index = rng.choice(len(self.pictures), (self.stage.batch, 4), p=self.chance)
+            size = int(common.choice(self.stage.size))  # in all ranks the same, or they would wait for the largest
+            index = rng.choice(len(self.pictures), (share, 4), p=self.chance)
             yield [self.augment([self.pictures[i] for i in row], size, rng) for row in index]
 
 
@@ -107,7 +113,7 @@ def prepare(recipe: Recipe, data: DataSet) -> list[Picture]:
 
 def begin(path: Path, like: Lrssd | Ssd) -> Lrssd | Ssd:
     """The net of a checkpoint, cut down to the widths of `like` where it is wider."""
-    state = torch.load(path, weights_only=True)["ema"]
+    state = torch.load(path, weights_only=True, map_location="cpu")["ema"]
     if isinstance(like, Ssd):
         like.load_state_dict(state)
         return like
@@ -119,17 +125,20 @@ def begin(path: Path, like: Lrssd | Ssd) -> Lrssd | Ssd:
 class Trainer:
     """Everything that a checkpoint holds."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, ranks: Ranks = ALONE) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe = recipe
+        self.recipe, self.ranks = recipe, ranks
         if recipe.distil and recipe.net.head == "ssd":
             raise ConfigError("distil: the plain ssd head has no features to imitate a teacher with; leave it out")
         fresh = recipe.net.build(len(recipe.labels))
         net: Any = begin(recipe.start, fresh) if recipe.start else fresh
-        self.net = net.to(memory_format=torch.channels_last)
-        self.imitation = Imitation(recipe.net.features, FEATURES, 1 + COCO) if recipe.distil else nn.Identity()
-        parameters = [*self.net.parameters(), *self.imitation.parameters()]
-        self.optimizer = optimizer(parameters, recipe.weight_decay)
+        self.net = net.to(ranks.device, memory_format=torch.channels_last)
+        beside = Imitation(recipe.net.features, FEATURES, 1 + COCO) if recipe.distil else nn.Identity()
+        self.imitation = beside.to(ranks.device)
+        ranks.join_norms(self.net, self.imitation)
+        self.descent = Descent(
+            self.net, self.imitation, ranks, mixed=recipe.mixed, weight_decay=recipe.weight_decay, clip=20.0
+        )
         self.average = Average(self.net, recipe.ema)
         self.stage, self.step, self.seconds = 0, 0, 0.0
 
@@ -138,56 +147,57 @@ class Trainer:
             "ema": self.average.net.state_dict(),
             "net": self.net.state_dict(),
             "imitation": self.imitation.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            **self.descent.state(),
             "at": [self.stage, self.step, self.average.updates],
             "seconds": self.seconds,
         }
-        save(state, path)
+        if self.ranks.first:
+            save(state, path)
 
-    def resume(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
+    def resume(self, state: dict[str, Any]) -> None:
         self.average.net.load_state_dict(state["ema"])
         self.net.load_state_dict(state["net"])
         self.imitation.load_state_dict(state["imitation"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.descent.resume(state)
         self.stage, self.step, self.average.updates = state["at"]
         self.seconds = state["seconds"]
 
     def learn(
         self, images: Any, targets: list[Targets], lr: float, lesson: Lesson | None = None, imitate: float = 1.0
     ) -> dict[str, float]:
-        """One step."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        with torch.autocast("cpu", torch.bfloat16):
+        """One step, of this rank's share of the batch; the losses of the whole batch."""
+        device, ranks = self.ranks.device, self.ranks
+        images = images.to(device)
+        with self.descent.autocast():
             levels, pyramid, tower = self.net.look(normalise(images))
-            copied = self.imitation(pyramid, tower, lesson) if lesson else torch.zeros(())
+            copied = self.imitation(pyramid, tower, lesson, ranks) if lesson else torch.zeros(())
         logits, coarse, final = (t if t is None else t.float() for t in self.net.flat(levels))
-        loss = losses(logits, coarse, final, cells(images.shape[1:3], self.net.strides), targets)
-        total = loss.total + imitate * copied
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 20.0)
-        self.optimizer.step()
+        where = cells(images.shape[1:3], self.net.strides, device)
+        loss = losses(logits, coarse, final, where, [t.to(device) for t in targets], ranks)
+        self.descent.step(loss.total + imitate * copied, lr)
         self.average.update(self.net)
-        return loss.parts | ({"imitation": copied.item()} if lesson else {})
+        parts = loss.parts | ({"imitation": copied.item()} if lesson else {})
+        return dict(zip(parts, ranks.total(parts.values()), strict=True))
 
 
-def train(recipe: Recipe, out: Path, threads: int = 0) -> Path:
+def train(recipe: Recipe, out: Path, threads: int = 0, ranks: Ranks = ALONE) -> Path:
     """Run or go on with `recipe`; leaves checkpoint.pt and curve.csv in `out`. Returns the checkpoint.
 
-    threads: of the CPU; 0 leaves it to torch.
+    threads: of the CPU, for each rank; 0 leaves it to torch.
     """
-    trainer = Trainer(recipe)
-    checkpoint = resumed(trainer, out, threads)
-    pictures, weights = gather(recipe)
-    with (out / "curve.csv").open("a", newline="", buffering=1) as file:
+    for i, planned in enumerate(recipe.stages):
+        ranks.share(planned.batch, f"stages.{i}.batch")
+    trainer = Trainer(recipe, ranks)
+    checkpoint = resumed(trainer, out, threads, ranks)
+    with ranks.in_turn():
+        pictures, weights = gather(recipe)
+    with ranks.table(out / "curve.csv").open("a", newline="", buffering=1) as file:
         curve = csv.writer(file)
         while trainer.stage < len(recipe.stages):
             stage = recipe.stages[trainer.stage]
             seed = recipe.seed + 1000 * trainer.stage + trainer.step
             loader = DataLoader(
-                Mixer(pictures, weights, stage, seed),
+                Mixer(pictures, weights, stage, seed, ranks),
                 1,
                 num_workers=1,
                 collate_fn=Collate(recipe.distil),
@@ -211,13 +221,14 @@ def run(trainer: Trainer, stage: Stage, loader: Any, curve: Any, checkpoint: Pat
         for key, value in trainer.learn(images, targets, lr, lesson, stage.imitate).items():
             mean[key] = value if key not in mean else 0.98 * mean[key] + 0.02 * value
         now = time.monotonic()
-        trainer.step, trainer.seconds, last = trainer.step + 1, trainer.seconds + now - last, now
+        seconds = trainer.ranks.lead(trainer.seconds + now - last)
+        trainer.step, trainer.seconds, last = trainer.step + 1, seconds, now
         if trainer.step % 20 == 0:
             curve.writerow(
                 [trainer.stage, trainer.step, f"{trainer.seconds:.0f}", f"{lr:.2e}"]
                 + [f"{v:.4f}" for v in mean.values()]
             )
-        if sys.stderr.isatty():
+        if trainer.ranks.first and sys.stderr.isatty():
             sys.stderr.write(f"\rstage {trainer.stage} {done:6.1%} " + str({k: round(v, 3) for k, v in mean.items()}))
         if trainer.step % SAVE_EVERY == 0:
             trainer.save(checkpoint)

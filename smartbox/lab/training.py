@@ -1,4 +1,4 @@
-"""What the trainers share: averaged weights, the rate's course, the optimizer, and a checkpoint that is whole."""
+"""What the trainers share: averaged weights, the rate's course, a step downhill, and a checkpoint that is whole."""
 
 import copy
 import math
@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from smartbox.lab.recipe import Stage
+from smartbox.lab.parallel import Ranks
+from smartbox.lab.recipe import Mixed, Stage
 
 
 class Average:
@@ -36,11 +37,59 @@ def rate(stage: Stage, step: int, seconds: float) -> tuple[float, float]:
 
 
 def optimizer(parameters: Iterable[Any], weight_decay: float) -> torch.optim.AdamW:
-    """AdamW; what is no matrix (batch norms, biases) does not decay. `learn` sets its rate."""
+    """AdamW; what is no matrix (batch norms, biases) does not decay. `Descent` sets its rate."""
     every = list(parameters)
     decayed, plain = [p for p in every if p.ndim > 1], [p for p in every if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=1e-3)
+
+
+def precision(mixed: Mixed, device: str) -> torch.dtype | None:
+    """What `mixed` means on a device; None: float32 throughout."""
+    if isinstance(mixed, str):
+        return torch.float16 if mixed == "float16" else torch.bfloat16
+    return (torch.float16 if device == "cuda" else torch.bfloat16) if mixed else None
+
+
+class Descent:
+    """From a loss to the next weights: scaled where float16 needs it, summed over the ranks, clipped, AdamW.
+
+    beside: what is learnt with the net and is no part of it; clip: norm that the net's gradient is shortened to.
+    """
+
+    def __init__(self, net: Any, beside: Any, ranks: Ranks, *, mixed: Mixed, weight_decay: float, clip: float) -> None:
+        self.net, self.ranks, self.clip = net, ranks, clip
+        self.parameters = [*net.parameters(), *beside.parameters()]
+        self.optimizer = optimizer(self.parameters, weight_decay)
+        self.dtype = precision(mixed, ranks.device)
+        # float16 ends at 6e-8: gradients below it would be zeros. bfloat16 reaches as far as float32.
+        self.scaler = torch.amp.GradScaler(ranks.device, enabled=self.dtype is torch.float16)
+
+    def autocast(self) -> torch.autocast:
+        """To compute the net in."""
+        return torch.autocast(self.ranks.device, self.dtype or torch.bfloat16, enabled=self.dtype is not None)
+
+    def step(self, loss: Any, lr: float) -> None:
+        """loss: this rank's part of a sum over all ranks."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.ranks.add_gradients(self.parameters)  # while scaled: what overflows in one rank is left out by all
+        self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def state(self) -> dict[str, Any]:
+        """Its part of a checkpoint."""
+        return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """The scaler begins anew where the run so far had none."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state.get("scaler"):
+            self.scaler.load_state_dict(state["scaler"])
 
 
 def save(state: dict[str, Any], path: Path) -> None:
@@ -56,11 +105,13 @@ def limit(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def resumed(trainer: Any, out: Path, threads: int) -> Path:
+def resumed(trainer: Any, out: Path, threads: int, ranks: Ranks) -> Path:
     """`out` made, torch's threads set (0: its own choice), `trainer` taken up where it stopped; its checkpoint."""
     limit(threads)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
-    if checkpoint.exists():
-        trainer.resume(checkpoint)
+    found = ranks.first and checkpoint.exists()
+    state = ranks.tell(torch.load(checkpoint, weights_only=True, map_location="cpu") if found else None)
+    if state:
+        trainer.resume(state)
     return checkpoint
