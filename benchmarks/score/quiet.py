@@ -31,19 +31,19 @@ def watch(hours: float, jobs: int) -> None:
     Each quarter of an hour is kept when it is done: what was broken off goes on where it was.
     """
     count = round(hours * 3600 / CHUNK_S)
-    now = code()
-    left = [n for n in range(count) if not _path(n, now).exists()]
+    left = [n for n in range(count) if not _path(n).exists()]
     print(f"quiet: {count} quarters of an hour, {count - len(left)} kept from before", file=sys.stderr)
     began = time.monotonic()
     with ProcessPoolExecutor(jobs) as pool:
-        running = [pool.submit(_chunk, n, now) for n in left]
+        running = [pool.submit(_chunk, n) for n in left]
         for number, done in enumerate(as_completed(running), 1):
             remaining = (time.monotonic() - began) / number * (len(left) - number) / 60
             print(f"{number}/{len(left)} {done.result()}; {remaining:.0f} min to go", file=sys.stderr, flush=True)
 
 
-def _path(number: int, now: str) -> Path:
-    return KEPT / f"quiet-{number:04d}-{_models(SCENES[number % len(SCENES)])}-{now[:12]}.json"
+def _path(number: int) -> Path:
+    scene = SCENES[number % len(SCENES)]
+    return KEPT / f"quiet-{number:04d}-{_models(scene)}-{code(scene)[:12]}.json"
 
 
 def _models(scene: Scene) -> str:
@@ -89,11 +89,11 @@ def _acts(scene: Scene, rng: np.random.Generator) -> list[Mapping[str, Any]]:
     return [guard, *([{"act": "visitor", "at": at(20, 110), "stay": at(10, 40)}] if rng.random() < 0.3 else [])]
 
 
-def _chunk(number: int, now: str) -> str:
+def _chunk(number: int) -> str:
     scene = SCENES[number % len(SCENES)]
     night, rain = number // 4 % 3 == 2, number // 4 % 4 == 3 and scene != "post"
     seed = FIRST_SEED + number
-    path = _path(number, now)  # named before the models are opened, which others may renew meanwhile
+    path = _path(number)  # named before the models are opened, which others may renew meanwhile
     eyes = Eyes(_config(scene))
     told: list[dict[str, Any]] = []
     film: StagedFilm | None = None
@@ -127,8 +127,7 @@ def section(out: dict[str, Any]) -> list[str]:
     if not kept:
         return ["Not run."]
     hours = sum(k["hours"] for k in kept)
-    now = code()
-    old = sum(k["hours"] for k, path in zip(kept, paths, strict=True) if path != _path(int(path.name[6:10]), now))
+    old = sum(k["hours"] for k, path in zip(kept, paths, strict=True) if path != _path(int(path.name[6:10])))
     alarms = [{**a, "scene": k["scene"], "seed": k["seed"]} for k in kept for a in k["alarms"]]
     bound = upper(len(alarms)) / hours
     out["quiet"] = {

@@ -4,18 +4,20 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from benchmarks.score.pixels import pixels
 from benchmarks.score.scenario import FOLDER, Scenario, config_of
 from benchmarks.score.scripted import scripted
 from smartbox.score import Alarm, Truth, score
+from smartbox.simulation.stages import Scene
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "score"
-CODE = ("smartbox/rules", "smartbox/simulation")
 PLAYERS = ("scenario", "scripted", "pixels")
 FILES = ("dwell", "episodes", "tracker", "tracks", "foreground", "picture", "motion", "pipeline", "luma", "closeup")
 
@@ -115,7 +117,7 @@ def keep(path: Path, document: Mapping[str, Any]) -> None:
 
 def _path(scenario: Scenario, column: str) -> Path:
     key = _key(scenario, column, models_of(scenario, column))
-    return KEPT / f"{column}-{scenario.name}-{key}-{code()[:12]}.json"
+    return KEPT / f"{column}-{scenario.name}-{key}-{code(scenario.scene)[:12]}.json"
 
 
 def _key(scenario: Scenario, column: str, models: Sequence[str]) -> str:
@@ -123,10 +125,14 @@ def _key(scenario: Scenario, column: str, models: Sequence[str]) -> str:
     return hashlib.sha256(own.encode()).hexdigest()[:12]
 
 
-@lru_cache(maxsize=1)
-def code() -> str:
-    """A digest of what decides how a scenario is played and judged."""
-    files = [path for folder in CODE for path in sorted((ROOT / folder).glob("*.py"))]
+@cache
+def code(scene: Scene | None = None) -> str:
+    """A digest of what decides how a scenario of this scene is played and judged; None: of any."""
+    told = yaml.safe_load((FOLDER / "rules.yaml").read_text(encoding="utf-8"))
+    kinds = None if scene is None else {rule["type"] for rule in (*told[scene].values(), *told["every"].values())}
+    rules = sorted((ROOT / "smartbox" / "rules").glob("*.py"))
+    files = [path for path in rules if kinds is None or path.stem.startswith("_") or path.stem in kinds]
+    files += sorted((ROOT / "smartbox" / "simulation").glob("*.py"))
     files += [ROOT / "smartbox" / f"{name}.py" for name in FILES]
     files += [ROOT / "benchmarks" / "score" / f"{name}.py" for name in PLAYERS]
     return _digest([*files, FOLDER / "rules.yaml"])
