@@ -1,7 +1,7 @@
 """How good the alarms are: events against truth, at the level of events (docs/guide/rules.md, Scoring).
 
-A true alarm is a begin of the same rule and camera within [due - 0.5 s, due + 10 s]; due = the truth's alarm_s, or its
-start_s plus the rule's dwell. (Half a second: a picture shows an edge crossed a frame or two before a ruler does.)
+A true alarm is a begin of the same rule and camera within [due - 1 s, due + 10 s]; due = the truth's alarm_s, or its
+start_s plus the rule's dwell. (One second: a box crosses an edge a frame or two before a ruler does, a car fills its slot before it stops.)
 Times are seconds of the recording: an event's `clock.monotonic_s`, which a replay starts at 0.
 Pure but for the two readers.
 """
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from smartbox.errors import SmartboxError
 from smartbox.wording import problems_of
 
-EARLY_S, TOLERANCE_S = 0.5, 10.0
+EARLY_S, TOLERANCE_S = 1.0, 10.0
 _ROUNDING = 1e-3  # times on the wire have milliseconds
 DAY_S = 86400.0
 

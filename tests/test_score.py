@@ -32,8 +32,8 @@ def alarm(time: float, source: str = "east", rule: str = "lane") -> Alarm:
         ([lane(10)], [alarm(70)], (1, 0, 0)),
         ([lane(10)], [alarm(80)], (1, 0, 0)),
         ([lane(10)], [alarm(80.1)], (0, 1, 1)),
-        ([lane(10)], [alarm(69.6)], (1, 0, 0)),  # a frame or two early
-        ([lane(10)], [alarm(69.4)], (0, 1, 1)),
+        ([lane(10)], [alarm(69.1)], (1, 0, 0)),  # a few frames early
+        ([lane(10)], [alarm(68.9)], (0, 1, 1)),
         ([lane(10)], [alarm(70, "west")], (0, 1, 1)),
         ([lane(10)], [alarm(70, rule="other")], (0, 1, 1)),
         ([lane(10)], [alarm(70), alarm(71)], (1, 1, 0)),
