@@ -74,7 +74,7 @@ def test_as_many_as_possible_are_matched(starts: list[float], times: list[float]
     from scipy.sparse.csgraph import maximum_bipartite_matching
 
     result = score([lane(s) for s in starts], [alarm(t) for t in times], dwell)
-    fits = [[-1e-3 <= t - (s + 60) <= 10 + 1e-3 for t in times] for s in starts]
+    fits = [[-1 - 1e-3 <= t - (s + 60) <= 10 + 1e-3 for t in times] for s in starts]
     best = 0
     if starts and times:
         best = int((maximum_bipartite_matching(csr_array(fits)) >= 0).sum())
