@@ -1,7 +1,7 @@
 """How good the alarms are: events against truth, at the level of events (docs/guide/rules.md, Scoring).
 
 A true alarm is a begin of the same rule and camera within [due - 1 s, due + 10 s]; due = the truth's alarm_s, or its
-start_s plus the rule's dwell. (One second: a box crosses an edge a frame or two before a ruler does, and a car fills its
+start_s plus the rule's dwell. (One second: a box crosses an edge a frame or two before a ruler does, a car fills its
 slot before it stops.) Times are seconds of the recording: an event's `clock.monotonic_s`, which a replay starts at 0.
 Pure but for the two readers.
 """
