@@ -60,7 +60,11 @@ class PublicKey:
         """From its text, or from a file that holds it. SealError."""
         if text.startswith(("ed25519:", "x25519:")):
             return cls.parse(text, kind)
-        return cls.parse(_text(Path(text)).strip(), kind)
+        held = _text(Path(text)).strip()
+        try:
+            return cls.parse(held, kind)
+        except SealError as error:
+            raise SealError(f"{text}: {error}") from None
 
     @property
     def id(self) -> str:
@@ -179,7 +183,7 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         raise SealError(f"{path}: no such file; a key, or a file that holds one, is needed") from None
     except OSError as error:
-        raise SealError(f"{path} cannot be read: {error.strerror}") from error
+        raise SealError(f"{path} cannot be read ({error.strerror}); a file that holds a key is needed") from None
     except UnicodeDecodeError:
         raise SealError(f"{path} is not text, so it holds no key") from None
 

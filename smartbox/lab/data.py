@@ -54,9 +54,7 @@ def classes_of(folder: Path) -> tuple[str, ...]:
     try:
         found = tuple(path.read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(
-            f"{path}: {why(error)}; write the names of the classes, one a line, in their order"
-        ) from error
+        raise SourceError(f"{path}: {why(error)}; write the names of the classes, one a line, in their order") from None
     if not found:
         raise SourceError(f"{path}: names no class; write them, one a line, in their order")
     return found
@@ -106,7 +104,7 @@ def _facts(folder: Path) -> dict[str, dict[str, str]]:
         raise SourceError(f"{table}: has no column `name`; write a line of names above, tab-separated") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         what = str(error) if isinstance(error, csv.Error) else why(error)
-        raise SourceError(f"{table}: {what}; it must be a tab-separated table, or not be there") from error
+        raise SourceError(f"{table}: {what}; it must be a tab-separated table, or not be there") from None
 
 
 def labelled(folder: Path) -> list[Entry]:
@@ -126,7 +124,7 @@ def read_boxes(path: Path, width: int, height: int, classes: int | None = None) 
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: {why(error)}; {LINE}") from error
+        raise SourceError(f"{path}: {why(error)}; {LINE}") from None
     table = np.array([_box(path, n, line, classes) for n, line in enumerate(lines, 1) if line.strip()], np.float32)
     table = table.reshape(-1, 5)
     centre, size = table[:, 1:3], table[:, 3:5]

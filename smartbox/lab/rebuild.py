@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from smartbox.lab import (
     formats,
     recipe,
     recipe_classify,
+    refit,
     standin,
     teacher,
     train_classify,
     train_detect,
+    training,
 )
 from smartbox.lab.reading import load
 from smartbox.lab.recipe import Recipe
@@ -33,6 +35,7 @@ from smartbox.lab.recipe_classify import ClassifyRecipe
 MODELS = Path("models")
 SHARED = Path("../shared/data")
 RUNS = Path("var/lab")  # where the recipes' heads say that trainings are kept
+REFIT = "recipe-refit.yaml"
 TINY = {"steps": 12, "batch": 8, "warmup": 2}
 PICTURES = 8  # simulated ones of a set, and as many scenes to hold out a quarter of
 SOUNDS = 40
@@ -41,12 +44,16 @@ CALIBRATE = 32
 
 @dataclass(frozen=True)
 class Step:
-    """One training. run: its directory below RUNS, by which other recipes `start` from it; ships: makes a bundle."""
+    """One training. run: its directory below RUNS, by which other recipes `start` from it; ships: makes a bundle.
+
+    refits: instead of a training, the run whose last layer is fitted anew.
+    """
 
     model: str
     run: str
     file: str = "recipe.yaml"
     ships: bool = True
+    refits: str = ""
 
 
 STEPS = (
@@ -57,6 +64,17 @@ STEPS = (
     Step("muffnet-posture", "posture"),
     Step("muffnet-sound", "sound"),
 )
+
+
+def steps(models: Path | None = None) -> list[Step]:
+    """All of them in their order; of a model that has a recipe to refit by, what that makes is what ships."""
+    found: list[Step] = []
+    for step in STEPS:
+        if step.ships and ((models or MODELS) / step.model / REFIT).is_file():
+            found += [replace(step, ships=False), Step(step.model, f"{step.run}-refit", REFIT, refits=step.run)]
+        else:
+            found.append(step)
+    return found
 
 
 def rebuild(names: Sequence[str], out: Path, *, full: bool, threads: int = 0) -> dict[str, Any]:
@@ -85,7 +103,7 @@ def rebuild(names: Sequence[str], out: Path, *, full: bool, threads: int = 0) ->
 def wanted(names: Sequence[str]) -> list[Step]:
     """lrssd-park-lite is cut out of lrssd-park, whose training therefore comes first."""
     needed = set(names) | ({"lrssd-park"} if "lrssd-park-lite" in names else set())
-    return [step for step in STEPS if not names or step.model in needed]
+    return [step for step in steps() if not names or step.model in needed]
 
 
 def _full(step: Step, out: Path, threads: int) -> Bundle | None:
@@ -162,7 +180,12 @@ def _detector(plan: Recipe, step: Step, run: Path, out: Path, threads: int, cali
 
 
 def _classifier(plan: ClassifyRecipe, step: Step, run: Path, out: Path, threads: int, calibrate: int) -> Bundle | None:
-    checkpoint = train_classify.train(plan, run, threads)
+    if step.refits:
+        training.limit(threads)
+        checkpoint = run / "checkpoint.pt"
+        refit.refit(plan, run.parent / step.refits / "checkpoint.pt", checkpoint, plan.schedule.steps, refit.PULL)
+    else:
+        checkpoint = train_classify.train(plan, run, threads)
     if not step.ships:
         return None
     net = export_classify.restore(plan, checkpoint)

@@ -20,6 +20,7 @@ from smartbox.lab.train_classify import Batches, gather, normalise
 from smartbox.progress import each
 
 STEPS = 150  # of L-BFGS: the problem is convex, and it has long converged
+PULL = 1e-3  # to the old weights
 
 
 @torch.no_grad()

@@ -3,7 +3,9 @@
 import argparse
 import importlib.util
 import json
+import os
 
+from smartbox.commands._args import UsageError
 from smartbox.commands.lab import bundles, nets, pictures, scores, seals
 from smartbox.errors import ConfigError, StorageError
 
@@ -32,11 +34,15 @@ def main(args: argparse.Namespace) -> int:
     part = args.lab
     if importlib.util.find_spec(part.needs) is None:
         raise ConfigError(f"lab {part.name} needs the package {part.needs}: pip install 'smartbox[lab]'")
+    if part.name != "train" and "TORCHELASTIC_RUN_ID" in os.environ:
+        raise UsageError(f"lab {part.name} is the work of one process: start it without torchrun")
     try:
         result = part.run(args)
     except OSError as error:
         why = error.strerror or str(error)
         raise StorageError(f"{error.filename or part.name}: cannot be read or written ({why})") from None
+    if not result:  # of a rank that leaves the telling to the first
+        return 0
     if args.json:
         print(json.dumps(result))
     else:

@@ -119,8 +119,8 @@ def _labels(path: Path) -> tuple[str, ...]:
     given.file("--labels", path, what)
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise SourceError(f"--labels {path}: is no text; give {what}") from error
+    except UnicodeDecodeError:
+        raise SourceError(f"--labels {path}: is no text; give {what}") from None
     found = tuple(line.strip() for line in lines if line.strip())
     if not found:
         raise SourceError(f"--labels {path}: holds no label; give {what}")

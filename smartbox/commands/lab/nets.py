@@ -18,19 +18,20 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(args: argparse.Namespace) -> dict[str, Any]:
-    from smartbox.lab import export, export_classify, recipe, recipe_classify, train_classify, train_detect
+    from smartbox.lab import export, export_classify, parallel, recipe, recipe_classify, train_classify, train_detect
 
-    if recipe_classify.task_of(args.recipe) == "detect":
-        plan = recipe.read(args.recipe)
-        given.started(args.recipe, start=plan.start, distil=plan.distil)
-        given.resumable(args.out, args.recipe, partial(export.restore, plan))
-        checkpoint = train_detect.train(plan, args.out, args.threads)
-    else:
-        wanted = recipe_classify.read(args.recipe)
-        given.started(args.recipe, start=wanted.start)
-        given.resumable(args.out, args.recipe, partial(export_classify.restore, wanted))
-        checkpoint = train_classify.train(wanted, args.out, args.threads)
-    return {"checkpoint": str(checkpoint), "curve": str(args.out / "curve.csv")}
+    with parallel.group() as ranks:
+        if recipe_classify.task_of(args.recipe) == "detect":
+            plan = recipe.read(args.recipe)
+            given.started(args.recipe, start=plan.start, distil=plan.distil)
+            given.resumable(args.out, args.recipe, partial(export.restore, plan))
+            checkpoint = train_detect.train(plan, args.out, args.threads, ranks)
+        else:
+            wanted = recipe_classify.read(args.recipe)
+            given.started(args.recipe, start=wanted.start)
+            given.resumable(args.out, args.recipe, partial(export_classify.restore, wanted))
+            checkpoint = train_classify.train(wanted, args.out, args.threads, ranks)
+    return {"checkpoint": str(checkpoint), "curve": str(args.out / "curve.csv")} if ranks.first else {}
 
 
 def _refit_arguments(parser: argparse.ArgumentParser) -> None:
