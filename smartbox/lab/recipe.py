@@ -1,11 +1,11 @@
 """The one file that a training reads: data, net, schedule. Its keys are these fields."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from smartbox.lab.nets.lrssd import Lrssd, LrssdSpec
+from smartbox.lab.nets.lrssd import STRIDES, Lrssd, LrssdSpec
 from smartbox.lab.nets.muffnet import MuffSpec
 from smartbox.lab.nets.ssd import Ssd, SsdSpec
 from smartbox.lab.reading import checked, load
@@ -26,6 +26,11 @@ class Net(Settings):
     widths: tuple[int, int, int] = (56, 112, 224)
     blocks: tuple[int, int, int] = (1, 2, 1)
     features: int = 96
+
+    @property
+    def step(self) -> int:
+        """Picture sizes are multiples of this. LRSSD's coarsest scale is pooled, and leaves out what is no whole cell."""
+        return STRIDES[-1] if self.head == "ssd" else STRIDES[-2]
 
     @property
     def backbone(self) -> MuffSpec:
@@ -73,7 +78,7 @@ class Stage(Settings):
     """One stretch of the schedule; it ends after `steps`, or after `minutes` if those are over earlier."""
 
     size: tuple[int, ...] = (320,)
-    """Picture sizes, drawn per batch; multiples of 64."""
+    """Picture sizes, drawn per batch; multiples of 32, for the plain head of 64."""
     batch: int = 32
     steps: Annotated[int, Field(gt=0)] = 1000
     minutes: float = 1e9
@@ -118,6 +123,14 @@ class Recipe(Settings):
     weight_decay: float = 0.05
     ema: Annotated[float, Field(gt=0, lt=1)] = 0.9995
     stages: tuple[Stage, ...]
+
+    @model_validator(mode="after")
+    def _whole_cells(self) -> Self:
+        step = self.net.step
+        for size in (self.size, *(size for stage in self.stages for size in stage.size)):
+            if size <= 0 or size % step:
+                raise ValueError(f"size {size} is no multiple of {step}, which head {self.net.head} needs")
+        return self
 
     @model_serializer(mode="wrap")
     def _as_ever(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:

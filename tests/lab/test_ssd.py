@@ -126,3 +126,13 @@ def test_every_engine_runs_it_and_the_box_reads_its_boxes(bundle: Bundle, backen
     assert isinstance(found, Detections) and isinstance(right, Detections)
     assert len(right) > 0
     assert (iou_matrix(right.xyxy, found.xyxy).max(1) > 0.5).mean() > 0.5
+
+
+@pytest.mark.parametrize(("head", "size", "reason"), [("ssd", 224, "64"), ("lrssd", 208, "32"), ("lrssd", 224, None)])
+def test_sizes_that_do_not_fit_the_scales_are_refused(head: str, size: int, reason: str | None) -> None:
+    values = {**RECIPE, "net": {**RECIPE["net"], "head": head}, "stages": [{"size": [SIDE, size]}]}
+    if reason is None:
+        assert Recipe.model_validate(values).stages[0].size == (SIDE, size)
+        return
+    with pytest.raises(ValueError, match=f"size {size} is no multiple of {reason}"):
+        Recipe.model_validate(values)
