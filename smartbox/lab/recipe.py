@@ -29,7 +29,7 @@ class Net(Settings):
 
     @property
     def step(self) -> int:
-        """Picture sizes are multiples of this. LRSSD's coarsest scale is pooled, and leaves out what is no whole cell."""
+        """Picture sizes are multiples of this. LRSSD pools its coarsest scale: no whole cell, no matter."""
         return STRIDES[-1] if self.head == "ssd" else STRIDES[-2]
 
     @property
