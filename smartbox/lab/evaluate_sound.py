@@ -33,7 +33,7 @@ ALARM_S = 12.0  # two rounds of T4, three of T3
 ALARMS = 25  # of each pattern and pitch, at each SNR
 SYNTHESISED = "smoke_alarm"
 NO_ALARM = ("unknown", "background")
-SCORES = (0.5, 0.8, 0.9)  # that a user may set instead of the default
+SCORES = (0.5, 0.7, 0.8, 0.9)  # that a user may set for all labels
 CHUNK = 8000
 
 Heard = Sequence[tuple[float, Sounds]]

@@ -17,6 +17,8 @@ SHORT: Mapping[str, float] = {
     **dict.fromkeys(("yes", "no", "stop", "go", "on", "off"), 0.0),
 }
 """Labels whose sound may be over before the usual `dwell` is: seconds that it must be heard where none is given."""
+LOUD: Mapping[str, float] = dict.fromkeys(("gunshot", "explosion"), 0.8)
+"""Labels that doors and falling things sound like: the score that they need where none is given."""
 
 
 class Plugin(RuleSettings):
@@ -29,7 +31,7 @@ class Plugin(RuleSettings):
     labels: tuple[str, ...] = Field(min_length=1)
     """Sounds to report, as the model names them."""
     score: float = Field(0.7, gt=0, le=1)
-    """Heard when the model's score (0–1) is at least this."""
+    """Heard when the model's score (0–1) is at least this. Where it is not given, 0.8 for a gunshot or an explosion."""
     dwell: Duration = Field(1.0, ge=0, le=120)
     """Seconds that it must be heard. Where this is not given, less for what is over sooner: 0.5 s for `smoke_alarm`
     (some beep for 0.7 s only), once for a word, a gunshot or an explosion."""
@@ -43,7 +45,11 @@ class Plugin(RuleSettings):
         if scene.sounds is None:
             return []
         heard = {label: scene.sounds.of(label) for label in self.labels if label in scene.sounds.labels}
-        return [Match(f"sound:{label}", label, score) for label, score in heard.items() if score >= self.score]
+        return [Match(f"sound:{label}", label, score) for label, score in heard.items() if score >= self.least(label)]
+
+    def least(self, label: str) -> float:
+        """The score from which on this label is heard."""
+        return self.score if "score" in self.model_fields_set else LOUD.get(label, self.score)
 
     def dwell_spec(self, subject: str) -> DwellSpec:
         usual = SHORT.get(subject.removeprefix("sound:"), self.dwell)

@@ -134,6 +134,13 @@ def test_a_false_sound_every_ten_seconds() -> None:
     assert play(runner("sound", labels=["siren"]), Script(until=300, sounds=clicks)) == []
 
 
+@pytest.mark.parametrize(("settings", "told"), [({}, 0), ({"score": 0.7}, 1)])
+def test_a_bang_needs_a_higher_score_where_none_is_given(settings: dict[str, float], told: int) -> None:
+    heard = Script(until=20, sounds=lambda t: {"gunshot": 0.75 if t == 5 else 0.0})
+    events = play(runner("sound", labels=["gunshot"], **settings), heard)
+    assert [event.phase for event in events].count("begin") == told
+
+
 def test_one_leaves_and_another_arrives() -> None:
     leaving = path(SPOT, AWAY, 50, 54)
     cars = [Thing(1, 10, 60, leaving), Thing(2, 62, 190)]
