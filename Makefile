@@ -52,7 +52,7 @@ models: $(VENV)/test.stamp ## MODELS (default all) anew, tiny, on simulated data
 	$(BIN)/smartbox models verify $(patsubst %,build/models/%,$(MODELS))
 
 score: $(VENV)/test.stamp ## scored scenarios, quiet hours, sounds and real pictures into docs/score.md (hours; JOBS=2, HOURS=24)
-	$(BIN)/python -m benchmarks.score --contrast --real ../shared/data --sound ../shared/data --quiet $(or $(HOURS),24) --jobs $(or $(JOBS),2)
+	$(BIN)/python -m benchmarks.score --real ../shared/data --sound ../shared/data --quiet $(or $(HOURS),24) --jobs $(or $(JOBS),2)
 	$(BIN)/python -m benchmarks.score --jobs $(or $(JOBS),2) $(ARGS)
 
 test-demo: $(VENV)/test.stamp ## the demo as it runs, and random simulated parks against their truth (minutes)

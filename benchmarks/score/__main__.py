@@ -4,7 +4,6 @@
     python -m benchmarks.score --quiet 24 [--jobs 2]
     python -m benchmarks.score --real ../shared/data
     python -m benchmarks.score --sound ../shared/data [--jobs 2]
-    python -m benchmarks.score --contrast
 
 `scripted`: the exact boxes of all bodies as detections, and what a box's other measurements would say with them.
 `pixels`: the same scenario is drawn, and the shipped models see it. Truth and rules are the same in both columns.
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from benchmarks.score import contrast, quiet, real, report, sound, store
+from benchmarks.score import quiet, real, report, sound, store
 from benchmarks.score.scenario import Scenario, scenarios
 
 COLUMNS = ("scripted", "pixels")
@@ -37,7 +36,6 @@ def main() -> int:
     )
     parser.add_argument("--real", type=Path, metavar="DIR", help="recordings and pictures of ../shared/data")
     parser.add_argument("--sound", type=Path, metavar="DIR", help="held-out sounds of ../shared/data in background")
-    parser.add_argument("--contrast", action="store_true", help="a rule that counts frames, on the scripted scenarios")
     parser.add_argument("--report", action="store_true", help="write the report from what is kept, and play nothing")
     parser.add_argument("--folder", type=Path, default=Path("docs"), help="where the report goes (default docs)")
     args = parser.parse_args()
@@ -52,9 +50,7 @@ def main() -> int:
         real.watch(args.real)
     if args.sound:
         sound.watch(args.sound, args.jobs)
-    if args.contrast:
-        contrast.watch()
-    if not (args.quiet or args.real or args.sound or args.contrast or args.report):
+    if not (args.quiet or args.real or args.sound or args.report):
         chosen = _chosen(parser, args.only, args.scenarios)
         _play([(scenario, column) for column in columns for scenario in chosen], args.jobs)
     return report.write(args.folder)

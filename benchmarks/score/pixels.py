@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 
 from benchmarks.score.scenario import FPS, Scenario
+from benchmarks.score.scripted import See
 from smartbox.asking import ask
 from smartbox.build import Parts, closeups, parts
 from smartbox.config import Config
@@ -28,10 +29,13 @@ class Eyes:
         for model in self._models.values():
             model.open()
 
-    def step(self, sample: Sample) -> list[Alarm]:
+    def step(self, sample: Sample, see: See | None = None) -> list[Alarm]:
         """The begins that one sample leads to."""
         plan = self.pipeline.plan(sample)
-        events = self.pipeline.step(plan, ask(self._models, plan.requests)).events
+        answers = ask(self._models, plan.requests)
+        if see and (found := self.pipeline.see(plan, answers)) is not None:
+            see(sample.time, found)
+        events = self.pipeline.step(plan, answers).events
         return [
             Alarm(e.rule, e.camera, e.objects[0].subject if e.objects else "", e.monotonic)
             for e in events
@@ -43,13 +47,13 @@ class Eyes:
             model.close()
 
 
-def pixels(scenario: Scenario, config: Config) -> list[Alarm]:
+def pixels(scenario: Scenario, config: Config, see: See) -> list[Alarm]:
     """The begins of all rules."""
     film, eyes = StagedFilm(scenario.shot()), Eyes(config)
     told: list[Alarm] = []
     try:
         for frame in _frames(film, scenario.duration):
-            told += eyes.step(frame)
+            told += eyes.step(frame, see)
     finally:
         eyes.close()
     return told

@@ -18,7 +18,7 @@ HEAD = """# How good the alarms are
 
 Written by `make score` (`python -m benchmarks.score`), {date}, on {machine}. Scenarios: `benchmarks/score/scenarios/`.
 
-An alarm counts when it comes within 10 s after it was due; every other one is false, whichever rule gave it
+An alarm counts when it comes from 1 s before to 10 s after it was due; every other one is false, whichever rule gave it
 ([how](guide/rules.md)). Dwells are short ones (`scenarios/rules.yaml`), so that three minutes hold several incidents.
 Seeds are from {first} on, training's are others. The park's four views, though, are those that the detector also learnt
 from: this shows that rules and models work together, not how they see a place that they never saw. Nothing simulated

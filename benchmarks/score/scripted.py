@@ -1,6 +1,6 @@
 """A scenario without pixels: the exact boxes as detections, and what the box's other measurements would say."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -23,11 +23,15 @@ STIRS = {"work": 0.4, "talk": 0.3, "read": 0.08, "phone": 0.06, "stand": 0.04}  
 ROWS, COLS = 9, 16
 
 
-def scripted(scenario: Scenario, config: Config) -> list[Alarm]:
+See = Callable[[float, Detections], None]
+"""Told of the time and the detections of each frame."""
+
+
+def scripted(scenario: Scenario, config: Config, see: See) -> list[Alarm]:
     """The begins of all rules."""
     run, tracker = runners(config, "camera", iter(map(str, range(10**9))).__next__), Tracker()
     shot, told = scenario.shot(), list[Alarm]()
-    for scene in scenes(scenario, shot, tracker):
+    for scene in scenes(scenario, shot, tracker, see):
         for runner in run:
             told += [
                 Alarm(e.rule, e.camera, e.objects[0].subject if e.objects else "", e.monotonic)
@@ -37,11 +41,13 @@ def scripted(scenario: Scenario, config: Config) -> list[Alarm]:
     return told
 
 
-def scenes(scenario: Scenario, shot: Staged, tracker: Tracker) -> Iterator[Scene]:
+def scenes(scenario: Scenario, shot: Staged, tracker: Tracker, see: See) -> Iterator[Scene]:
     for index in range(int(scenario.duration * FPS)):
         time = index / FPS
         seen = boxes(shot, time)
-        tracks = tracker.update(time, _detections([(a.label, b) for a, b in seen if a.label in LABELS]))
+        found = _detections([(a.label, b) for a, b in seen if a.label in LABELS])
+        see(time, found)
+        tracks = tracker.update(time, found)
         faults, since = _faults(shot, time)
         yield Scene(
             "camera", time, UTC + time, tracks,

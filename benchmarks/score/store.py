@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from benchmarks.score.pixels import pixels
+from benchmarks.score.plain import PlainRules
 from benchmarks.score.scenario import FOLDER, Scenario, config_of
 from benchmarks.score.scripted import scripted
 from smartbox.score import Alarm, Truth, score
@@ -18,7 +19,7 @@ from smartbox.simulation.stages import Scene
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "score"
-PLAYERS = ("scenario", "scripted", "pixels")
+PLAYERS = ("scenario", "scripted", "pixels", "plain")
 FILES = ("dwell", "episodes", "tracker", "tracks", "foreground", "picture", "motion", "pipeline", "luma", "closeup")
 
 
@@ -36,6 +37,8 @@ class Outcome:
     models: tuple[str, ...]
     sleep_by: str = ""
     problem: str = ""
+    plain: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Rule -> times of the alarms of its plain counterpart on the same detections."""
 
     @property
     def words(self) -> str:
@@ -95,13 +98,14 @@ def play(scenario: Scenario, column: str) -> Outcome:
     problem = (
         "" if stillness or counts == dict(scenario.due) else f"the list says {dict(scenario.due)}, the plans {counts}"
     )
-    told = (pixels if real else scripted)(scenario, config)
+    plain = PlainRules(config)
+    told = (pixels if real else scripted)(scenario, config, plain.update)
     source = scenario.name
     outcome = Outcome(
         source, column, scenario.rule, scenario.decoys, scenario.duration,
         tuple(Truth(a.rule, source, a.subject, a.start_s, a.end_s, a.alarm_s) for a in due),
         tuple(Alarm(a.rule, source, a.subject, a.time_s) for a in told),
-        seen_by, "stillness" if stillness else "posture", problem,
+        seen_by, "stillness" if stillness else "posture", problem, plain.alarms,
     )  # fmt: skip
     keep(path, asdict(outcome))
     return outcome
