@@ -53,7 +53,7 @@ class Ranks:
         """How many of a `batch` this rank draws; ConfigError, naming the recipe's `key`, where that would be none."""
         if batch < self.size:
             raise ConfigError(
-                f"{key}: {batch} examples are too few to be shared by the {self.size} processes of torchrun; "
+                f"{key}: a batch of {batch} is too small to be shared by the {self.size} processes of torchrun; "
                 f"make it {self.size} or more, or start torchrun with --nproc-per-node {batch}"
             )
         return batch // self.size + (self.rank < batch % self.size)

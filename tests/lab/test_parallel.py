@@ -127,7 +127,7 @@ def test_a_rank_that_dies_ends_the_training_and_all_say_so(launch: Launch) -> No
 def test_shares_make_up_the_batch_and_no_rank_is_idle() -> None:
     for size in (1, 2, 3, 8):
         assert sum(Ranks(rank, size).share(8, "batch") for rank in range(size)) == 8
-    with pytest.raises(ConfigError, match=r"stages\.0\.batch: 2 examples.*3 processes.*--nproc-per-node 2"):
+    with pytest.raises(ConfigError, match=r"stages\.0\.batch: a batch of 2 .*3 processes.*--nproc-per-node 2"):
         Ranks(0, 3).share(2, "stages.0.batch")
 
 
