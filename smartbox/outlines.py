@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from smartbox.ground import Ground, Mask
+from smartbox.ground import LEVEL, Ground, Mask
 from smartbox.luma import Edges, edges_of
 from smartbox.types import Floats, Image
 
@@ -15,12 +15,15 @@ Verdict = Literal["object", "gone", "light", "unclear"]
 
 SHARP = 0.25  # of its contrast that a thing loses within two pixels of its outline
 CLEARLY = 1.15  # times as much edge along the outline in one picture than in the other
+BESIDE = 0.8  # of its pixels that have the grey of the place's neighbouring ones; of things that came at most 0.54 do
 REACH = 6  # pixels: how far away a pixel may be that an edge depends on
 BOX = np.ones((3, 3), np.uint8)
 
 
 def judge(ground: Ground, whole: Mask) -> Verdict:
     """What a changed part of the place is, by its edge and by what is to be seen inside it, now and before."""
+    if _is_beside(ground, whole):
+        return "light"
     where = extent(whole, 3)
     contrast = np.abs(ground.fast - ground.lit)[where]
     most = float(np.percentile(contrast[whole[where]], 80))
@@ -36,6 +39,14 @@ def judge(ground: Ground, whole: Mask) -> Verdict:
     if went > CLEARLY * came:
         return "gone"
     return "object" if came > CLEARLY * went else "unclear"
+
+
+def _is_beside(ground: Ground, whole: Mask) -> bool:
+    """Whether most of it is the place itself a pixel aside, as of a camera in the wind: a white post is no new one."""
+    where = extent(whole, 1)
+    now, lit = ground.fast[where], ground.lit[where]
+    near = (now >= cv2.erode(lit, BOX) - LEVEL) & (now <= cv2.dilate(lit, BOX) + LEVEL)
+    return bool(near[whole[where]].mean() > BESIDE)
 
 
 def creeps(ground: Ground, whole: Mask) -> bool:

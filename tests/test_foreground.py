@@ -299,6 +299,20 @@ def test_something_in_front_hides_it_and_gives_it_back() -> None:
     assert {s.id for t, listed in seen if t > 88 for s in listed} == {1}
 
 
+def test_a_white_post_before_a_camera_that_stirs_is_the_place() -> None:
+    """A pixel to the left, after all was learnt, and for good."""
+    place = YARD.copy()
+    place[100:106, 148:152] = 230
+
+    def film(time: float) -> np.ndarray:
+        moved: np.ndarray = np.roll(place, -1, 1) if time >= 60 else place
+        return moved
+
+    assert not others(watch(film, 150), None)
+    bag = watch(lambda t: with_bag(film(t)) if t >= 70 else film(t), 150)
+    assert times(bag)[1] == 149.5
+
+
 def test_another_view_begins_anew() -> None:
     dice, look, check = np.random.default_rng(3), Foreground(), PictureCheck()
     views = YARD, np.roll(ground(7), (37, 80), (0, 1))

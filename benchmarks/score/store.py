@@ -20,7 +20,8 @@ from smartbox.simulation.stages import Scene
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "score"
 PLAYERS = ("scenario", "scripted", "pixels", "plain")
-FILES = ("dwell", "episodes", "tracker", "tracks", "foreground", "picture", "motion", "pipeline", "luma", "closeup")
+SEEING = ("foreground", "ground", "outlines", "picture", "motion", "luma", "closeup")
+JUDGING = ("dwell", "episodes", "tracker", "tracks", "pipeline")
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def code(scene: Scene | None = None) -> str:
     rules = sorted((ROOT / "smartbox" / "rules").glob("*.py"))
     files = [path for path in rules if kinds is None or path.stem.startswith("_") or path.stem in kinds]
     files += sorted((ROOT / "smartbox" / "simulation").glob("*.py"))
-    files += [ROOT / "smartbox" / f"{name}.py" for name in FILES]
+    files += [ROOT / "smartbox" / f"{name}.py" for name in (*SEEING, *JUDGING)]
     files += [ROOT / "benchmarks" / "score" / f"{name}.py" for name in PLAYERS]
     return _digest([*files, FOLDER / "rules.yaml"])
 
