@@ -25,7 +25,7 @@ from smartbox.simulation.sound import RATE, alarm, sound
 from smartbox.types import AudioChunk, Floats
 
 FIRST_SEED = 9_800_000  # the model's own test has seeds from 9 700 000 on, training's are below
-SCORE = 0.9  # what the guide tells to use with this model
+WORD_SCORE = 0.8  # as the guide writes it; alarms and bangs have the rule's own
 WORDS = ("yes", "no", "stop", "go", "on", "off")
 LABELS = ("smoke_alarm", "siren", "gunshot", "explosion", *WORDS)
 POSITIVES = 12  # of each label, at least; sirens more, as there are more recordings
@@ -160,10 +160,11 @@ def _rule(label: str) -> str:
 
 
 def _config() -> Config:
-    rules = {
-        _rule(label): {"type": "sound", "cameras": ["mic"], "labels": [label], "score": SCORE, "cooldown": "0s"}
-        for label in LABELS
+    rules: dict[str, dict[str, Any]] = {
+        _rule(label): {"type": "sound", "cameras": ["mic"], "labels": [label], "cooldown": "0s"} for label in LABELS
     }
+    for word in WORDS:
+        rules[word]["score"] = WORD_SCORE
     with tempfile.TemporaryDirectory() as folder:
         values = {
             "version": 1, "box": {"site": "score", "id": "box", "state_dir": folder},
@@ -202,13 +203,15 @@ def section(out: dict[str, Any]) -> list[str]:
         for label in LABELS if (r := result.by_rule.get(label))
     }  # fmt: skip
     out["sound"] = {
-        "hours": round(hours, 3), "rules": rules, "false_per_hour": round(result.false / hours, 2), "score": SCORE
+        "hours": round(hours, 3), "rules": rules, "false_per_hour": round(result.false / hours, 2),
+        "word_score": WORD_SCORE,
     }  # fmt: skip
     head = ("label", "positives", "others", "heard", "false", "missed", "precision", "recall", "F1")
     return [
         f"{len(streams)} streams, {hours:.2f} hours: recordings that no training has heard (Speech Commands, SESA) and "
-        f"synthesised smoke alarms, {SNR[0]:g} to {SNR[1]:g} dB over everyday sounds, by the rule `sound` with `score: "
-        f"{SCORE:g}`. The same few recordings come again and again: this bounds no rate of false alarms elsewhere.",
+        f"synthesised smoke alarms, {SNR[0]:g} to {SNR[1]:g} dB over everyday sounds, by the rule `sound` as it is, "
+        f"words with `score: {WORD_SCORE:g}`. The same few recordings come again and again: this bounds no rate of "
+        "false alarms elsewhere.",
         "",
         f"**{result.false} false alarms, {result.false / hours:.1f} an hour**; {decoys} of the sounds are none that "
         "a rule is about.",

@@ -70,6 +70,6 @@ def _rest(out: Mapping[str, Any]) -> list[str]:
         )
         lines.append(f"Real recordings and stills: {figures}.")
     if sound := out.get("sound"):
-        figures = f"`score: {sound['score']:g}`, {sound['false_per_hour']:g} false alarms an hour"
+        figures = f"words with `score: {sound['word_score']:g}`, {sound['false_per_hour']:g} false alarms an hour"
         lines.append(f"Sound: recordings that were held out, mixed into background; {figures}.")
     return [" ".join(lines)]
