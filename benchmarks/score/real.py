@@ -23,7 +23,7 @@ from smartbox.asking import ask
 from smartbox.clock import ManualClock
 from smartbox.config import Config
 from smartbox.progress import each
-from smartbox.score import Alarm, Result, Truth, read_truth, score
+from smartbox.score import TOLERANCE_S, Alarm, Result, Truth, read_truth, score
 from smartbox.types import Event, Sample
 
 Kind = Literal["clip", "car park", "generated"]
@@ -281,6 +281,7 @@ def _generated(told: Sequence[Mapping[str, Any]], results: Mapping[str, Result],
     out["lying"] = parts
     rules = results[one["name"]].by_rule
     others = sum(r.false for rule, r in rules.items() if rule != "sleep")
+    late = sum(_is_late(wrong, one) for wrong in one["alarms"] if wrong["rule"] != "sleep")
     entered = rules.get("intrusion")
     head = (
         f"**AI-generated** (T2V-Bed-Fall, no real persons): {len(one['pictures'])} stills of people in and beside "
@@ -288,4 +289,16 @@ def _generated(told: Sequence[Mapping[str, Any]], results: Mapping[str, Result],
         "quarters of the clips."
     )
     found = f"- a person in the picture: {entered.true} of {entered.true + entered.missed} told" if entered else ""
-    return ["", head, *lines, found, f"- false alarms of all other rules: {others}"]
+    return [
+        "",
+        head,
+        *lines,
+        found,
+        f"- false alarms of all other rules: {others}, {late} of them of who is there, told too late",
+    ]
+
+
+def _is_late(alarm: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
+    """It tells what goes on, more than 10 s after it was due."""
+    mine = [t for t in told["truth"] if (t["rule"], t["source"]) == (alarm["rule"], alarm["source"])]
+    return any(t["alarm_s"] + TOLERANCE_S < alarm["time_s"] <= t["end_s"] for t in mine)
