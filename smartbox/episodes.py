@@ -31,7 +31,7 @@ from smartbox.dwell import HOLD_AFTER, LOST_AFTER, Dwell, freeze_gap
 from smartbox.geometry import Zone
 from smartbox.rules._base import RuleSettings
 from smartbox.rules._crossings import Crossings
-from smartbox.rules._subjects import Subject, Waiting, assign, hidden
+from smartbox.rules._subjects import Subject, Waiting, assign, hidden, obscured
 from smartbox.telling import Teller
 from smartbox.types import EndReason, Event, Match, Scene, SlotState
 
@@ -255,12 +255,13 @@ class RuleRunner:
             subject.held = subject.held or reason
 
     def _trusted(self, scene: Scene) -> Scene:
-        """The scene with only the tracks that were found at the last inference, or missed once where that will do."""
+        """The scene with only the tracks that were found at the last inference, or missed where that will do."""
         if scene.inferred:
             found = frozenset(t.id for t in scene.tracks if t.seen)
             self._seen = found | self._found if self.rule.forgives else found
             self._found = found
-        scene = replace(scene, tracks=tuple(t for t in scene.tracks if t.id in self._seen))
+        there = tuple(t for t in scene.tracks if t.id in self._seen)
+        scene = replace(scene, tracks=(*there, *obscured(there, scene, self.rule.hidden_s)))
         self._teller.cooling.pass_(scene)
         return scene
 

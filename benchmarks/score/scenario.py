@@ -93,7 +93,9 @@ def config_of(scene: Scene, postures: str | None = "muffnet-posture", slot_model
     if slot_model is not None and "parking" in rules:
         models["slots"] = {"bundle": slot_model, "backends": ["onnxruntime"]}
         rules["parking"]["model"] = "slots"
-    source = {"type": "simulator", "scene": scene, "fps": FPS, "model": "eyes", "gate": False}
+    source: dict[str, Any] = {"type": "simulator", "scene": scene, "fps": FPS, "model": "eyes", "gate": False}
+    if scene == "gate":
+        source["crops"] = 2  # as the demo's: who is in the yard is 35 to 50 pixels high at the model's size
     drawn: dict[str, Any] = {
         name: {"source": "camera", "polygon": [list(p) for p in z]} for name, z in zones(scene).items()
     }

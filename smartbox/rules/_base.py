@@ -53,6 +53,8 @@ class RuleSettings(Settings, ABC):
     """Its matches are moments without duration."""
     forgives: ClassVar[bool] = False
     """A track that one inference missed, and that the tracker still lists, counts as found."""
+    hidden_s: ClassVar[float] = 0.0
+    """So long (s) a track that stood counts though it is not found, unless another one is found at its place."""
     every_frame: ClassVar[bool] = False
     """It is asked at frames without inference too; else what held at the last inference stands."""
     needs_model: ClassVar[bool] = True

@@ -8,6 +8,8 @@ from smartbox.rules._base import RuleSettings, anchor_point
 from smartbox.types import Match, Point, Scene, Track
 
 FORGET_S = 60.0
+WALKS_S = 0.5
+"""Who has not really moved for so long (s) crosses nothing: it is his box that wavers, with the legs or without."""
 
 
 class Crossings:
@@ -42,6 +44,7 @@ class Crossings:
         now = anchor_point(track.xyxy, "center") if middle else track.trail[1]
         first = now if middle else track.trail[0]
         before = self._clear[track.id][0] if track.id in self._clear else first
-        clear = self._rule.clear_of_lines(now, self._zones)
+        walks = track.id not in self._clear or time - track.moved_at <= WALKS_S
+        clear = walks and self._rule.clear_of_lines(now, self._zones)
         self._clear[track.id] = (now if clear else before, time)
         return before, (now if clear else before)

@@ -238,3 +238,16 @@ def hidden(subject: Subject, scene: Scene) -> bool:
     low = box[3] - 0.1 * (box[3] - box[1])  # what is in front stands lower in the picture
     came = [t.xyxy for t in scene.tracks if t.xyxy[3] >= low and t.moved_at >= lost_at - CAME_S]
     return bool(came) and bool((covering([box], came) >= COVERED).any())
+
+
+def obscured(found: Sequence[Track], scene: Scene, seconds: float) -> tuple[Track, ...]:
+    """Standing tracks that were found up to so many seconds ago, at whose place no other is found now."""
+    known = {track.id for track in found}
+    return tuple(
+        t
+        for t in scene.tracks
+        if t.id not in known
+        and 0 <= scene.time - t.last_seen <= seconds
+        and t.last_seen - t.moved_at >= STOOD_S
+        and not any(_same_place(t.xyxy, other.xyxy) for other in found)
+    )

@@ -18,7 +18,8 @@ DISPERSED = 0.8
 class Plugin(RuleSettings):
     """Begins when at least `n` persons were in a zone for `dwell`; ends when fewer than 0.8 n were for `clear`."""
 
-    forgives: ClassVar[bool] = True  # in a crowd somebody is always hidden for a moment
+    forgives: ClassVar[bool] = True
+    hidden_s: ClassVar[float] = 3.0  # in a crowd somebody is always behind somebody
 
     n: int = Field(10, ge=2, le=1000)
     """Persons that make a crowd."""

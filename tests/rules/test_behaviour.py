@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from smartbox.geometry import Zone
-from smartbox.types import Box, Event
+from smartbox.types import Box, Event, Scene, Track
 from tests.rules.script import (
     ELSEWHERE,
     LANE,
@@ -512,6 +512,26 @@ def test_an_object_in_the_lane_escalates_too() -> None:
     assert [(e.phase, round(e.monotonic), e.severity) for e in events] == [
         ("begin", 130, "high"), ("update", 310, "critical"), ("end", 430, "critical"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("missed_for", "taken", "begins"), [(2.4, False, 1), (8.0, False, 0), (2.4, True, 0)])
+def test_in_a_crowd_one_who_is_behind_another_counts(missed_for: float, taken: bool, begins: int) -> None:
+    """For three seconds, where nobody else is found at his place."""
+    run, heard = runner("crowd", n=2, dwell=10), list[Event]()
+    first, second = (0.3, 0.5, 0.4, 0.7), (0.5, 0.5, 0.6, 0.7)
+    for i in range(150):
+        time = i / 5
+        last = time if time < 5 else time - (time - 5) % missed_for  # found now and then
+        tracks = [track_of(1, first, time, time), track_of(2, second, time, last)]
+        if taken and last < time:
+            tracks[0] = track_of(1, second, time, time)
+        heard += run.step(Scene("east", time, time, tracks=tuple(tracks)))
+    assert sum(e.phase == "begin" for e in heard) == begins
+
+
+def track_of(id: int, box: Box, time: float, last_seen: float) -> Track:
+    foot = ((box[0] + box[2]) / 2, box[3])
+    return Track(id, "person", box, 0.9, -10.0, last_seen, -10.0, (foot, foot), seen=last_seen == time)
 
 
 def test_a_crowd_that_thins_out_and_one_that_wavers() -> None:

@@ -106,3 +106,18 @@ def test_off_the_schedule() -> None:
     never = {"timezone": "UTC", "windows": [{"from": "02:00", "to": "03:00"}]}
     walker = Script([person(1, 0, 30, path(WEST, EAST, 5, 15))], 40)
     assert told(play(runner("line_crossing", schedule=never), walker)) == []
+
+
+def test_a_wavering_box_of_who_stands_crosses_nothing_and_who_then_walks_on_does() -> None:
+    """With his legs and without them a box ends now here and now there; the tracker knows that he has not moved."""
+    run, told = runner("line_crossing"), list[Event]()
+    trail = (0.4, 0.5)
+    for i in range(100):
+        time = i / 5
+        stands = 2.0 <= time < 15.0
+        x = 0.53 if stands and i % 3 == 0 else 0.47 if stands else 0.40 if time < 2.0 else 0.60
+        before, trail = trail, (x, 0.5)
+        moved = 1.0 if stands else time
+        track = Track(1, "person", around(x), 0.9, 0.0, time, moved, (before, trail))
+        told += [e for e in run.step(Scene("east", time, time, tracks=(track,))) if e.phase == "begin"]
+    assert [e.monotonic for e in told] == [15.0]

@@ -9,8 +9,8 @@ from tests.rules.script import Script, person, play, runner, told
 
 Postures = Callable[[float], Mapping[int, Mapping[str, float]]]
 UPRIGHT = {"upright": 0.9, "head-down": 0.05, "lying": 0.02, "unsure": 0.03}
-DOWN = {"upright": 0.05, "head-down": 0.9, "lying": 0.02, "unsure": 0.03}
-LYING = {"upright": 0.02, "head-down": 0.3, "lying": 0.6, "unsure": 0.08}
+DOWN = {"upright": 0.02, "head-down": 0.93, "lying": 0.02, "unsure": 0.03}
+LYING = {"upright": 0.01, "head-down": 0.33, "lying": 0.6, "unsure": 0.06}
 BENT = {"upright": 0.25, "head-down": 0.72, "lying": 0.02, "unsure": 0.01}  # low over a book
 UNSURE = {"upright": 0.2, "head-down": 0.3, "lying": 0.1, "unsure": 0.4}
 
