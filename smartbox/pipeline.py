@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from smartbox.closeup import Closeup, Looking
@@ -22,6 +23,7 @@ from smartbox.motion import Gate, MotionMeter, MotionSettings
 from smartbox.picture import PictureCheck
 from smartbox.preprocess import prepare
 from smartbox.regions import choose, merge
+from smartbox.rules._base import expand
 from smartbox.stills import Still, Stills
 from smartbox.tracker import Tracker, TrackerSettings
 from smartbox.types import (
@@ -136,6 +138,7 @@ class Pipeline:
         self._faults: frozenset[Fault] = frozenset()
         self._groups = _group_of_label(head.manifest) if head else {}
         self._regions: int = settings.crops
+        self._sought = expand(label for runner in runners for label in runner.rule.needs_labels())
         self._tracker = Tracker(TrackerSettings(groups=self._groups))
         self._meter = MotionMeter()
         self._gate = Gate(MotionSettings(min_interval=settings.min_interval)) if settings.gate else None
@@ -246,8 +249,14 @@ class Pipeline:
             if request.region is None:
                 whole = found
             else:
-                crops.append((request.region, found))
+                crops.append((request.region, self._wanted(found)))
         return merge(whole, crops, self._groups) if whole is not None and crops else whole
+
+    def _wanted(self, found: Detections) -> Detections:
+        """What rules look for: in a crop, enlarged, a bag may look like a car that nobody asks about."""
+        if not self._sought:
+            return found
+        return found[np.array([found.label(i) in self._sought for i in range(len(found))], bool)]
 
     def recorded(self, time: float, utc: float, found: Detections | None, sounds: Sounds | None) -> StepResult:
         """A step from recorded detections: enters after decoding, everything behind is the same."""
