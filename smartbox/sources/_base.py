@@ -57,7 +57,7 @@ class SourceSettings(Settings):
 
     crops: int = Field(0, ge=0, le=8)
     """Up to so many parts of a frame are looked at once more and larger, in one batch: round small things that move
-    or are followed, for what rules ask for. Each costs as much as the whole picture. For cameras that see far; 0: none."""
+    or are followed, for what rules ask for. Each costs as much as the whole picture. For far views; 0: none."""
 
     def read(self, source_id: str, clock: Clock, stop: threading.Event) -> Iterator[Sample]:
         """Frames and sound until the end of the recording, or until `stop` is set (noticed within 1 s).
