@@ -1,7 +1,10 @@
 """The scored scenarios: a few played on scripted boxes, and what the list itself must keep to."""
 
+from dataclasses import replace
+
 import pytest
 
+from benchmarks.score.pixels import pixels
 from benchmarks.score.scenario import FIRST_SEED, Scenario, config_of, scenarios
 from benchmarks.score.scripted import scripted
 from smartbox.score import Truth, score
@@ -43,3 +46,11 @@ def test_names_only_rules_and_acts_that_exist(scenario: Scenario) -> None:
 def test_what_no_act_takes_is_named(act: dict[str, object], problem: str) -> None:
     with pytest.raises(ActError, match=problem):
         perform("lane", [act], 3_000_001, False)
+
+
+@pytest.mark.slow
+def test_a_bag_that_looks_like_a_car_when_enlarged_is_left_all_the_same() -> None:
+    """Nobody at the gate asks about cars: what a crop shows of them is none of its business."""
+    scenario = replace(LISTED["gate-bag-7"], duration=45.0)
+    told = pixels(scenario, config_of("gate", None), lambda time, found: None)
+    assert [a.rule for a in told].count("left-object") == 1
