@@ -102,15 +102,18 @@ def _scores(bundle: Bundle, session: Any, tensors: list[NDArray[Any]]) -> tuple[
 
 
 def write(recipe: ClassifyRecipe, part: Part, out: Path) -> dict[str, Any]:
-    """One part of the recipe's examples as the box cuts them, lossless, a folder per class, named by their set."""
+    """One part of the recipe's examples as the box cuts them, lossless, a folder per class, named by their set: its type,
+    with a number from the second of a type on."""
     for label in recipe.labels:
         (out / label).mkdir(parents=True, exist_ok=True)
     counts: dict[str, dict[str, int]] = {}
     for entry, data in zip(recipe.data, recipe.sets, strict=True):
+        of_type = sum(name.split("-")[0] == entry["type"] for name in counts)
+        name = f"{entry['type']}-{of_type + 1}" if of_type else str(entry["type"])
         found = data.load(recipe.labels, part)
-        for i in each(range(len(found.classes)), str(entry["type"])):
+        for i in each(range(len(found.classes)), name):
             label = recipe.labels[found.classes[i]]
             picture = data.plain(found.arrays[i], recipe.input.shape)
-            cv2.imwrite(str(out / label / f"{entry['type']}-{i:06}.png"), picture)
-        counts[entry["type"]] = {label: int((found.classes == c).sum()) for c, label in enumerate(recipe.labels)}
+            cv2.imwrite(str(out / label / f"{name}-{i:06}.png"), picture)
+        counts[name] = {label: int((found.classes == c).sum()) for c, label in enumerate(recipe.labels)}
     return {"folder": str(out), "examples": counts}

@@ -30,7 +30,7 @@ class Plugin(RuleSettings):
     """Seconds of clear motion, of an upright posture, or of absence, before the episode ends."""
     model: str | None = None
     """A posture model among `models:`, such as `muffnet-posture`. Without one, stillness decides."""
-    posture_score: float = Field(0.9, gt=0, le=1)
+    posture_score: float = Field(0.85, gt=0, le=1)
     """With `model`: head-down and lying together must reach this score; 0.8 of it once the episode is open."""
     still_eps: float = Field(0.02, gt=0, le=1)
     """Below this share of changed pixels in the person's box per second the person is still."""

@@ -67,7 +67,7 @@ def test_recorded_park_is_reported_as_it_happened(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(300 * RANDOM_SEEDS)
 def test_random_parks_are_reported_as_they_happened(tmp_path: Path) -> None:
     wrong = {}
     for seed in random.SystemRandom().sample(range(1_000_000), RANDOM_SEEDS):
