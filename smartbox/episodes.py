@@ -261,7 +261,8 @@ class RuleRunner:
             self._seen = found | self._found if self.rule.forgives else found
             self._found = found
         there = tuple(t for t in scene.tracks if t.id in self._seen)
-        scene = replace(scene, tracks=(*there, *obscured(there, scene, self.rule.hidden_s)))
+        behind = obscured(there, scene, self.rule.hidden_s) if self.rule.hidden_s else ()
+        scene = replace(scene, tracks=(*there, *behind))
         self._teller.cooling.pass_(scene)
         return scene
 
