@@ -102,8 +102,9 @@ def _scores(bundle: Bundle, session: Any, tensors: list[NDArray[Any]]) -> tuple[
 
 
 def write(recipe: ClassifyRecipe, part: Part, out: Path) -> dict[str, Any]:
-    """One part of the recipe's examples as the box cuts them, lossless, a folder per class, named by their set: its type,
-    with a number from the second of a type on."""
+    """One part of the recipe's examples as the box cuts them, lossless, a folder per class, named by their set: its
+    type, with a number from the second of a type on.
+    """
     for label in recipe.labels:
         (out / label).mkdir(parents=True, exist_ok=True)
     counts: dict[str, dict[str, int]] = {}
