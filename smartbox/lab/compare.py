@@ -117,8 +117,9 @@ class Run:
 
 def read(path: Path) -> Comparison:
     """ConfigError names every bad key."""
-    with checked():
-        plan = Comparison.model_validate(load(path))
+    said = load(path)
+    with checked(path):
+        plan = Comparison.model_validate(said)
         plan.run(plan.ours, 0, 1e-3, dev=True)
     return plan
 

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from smartbox.bundle import problems
-from smartbox.errors import ConfigError
+from smartbox.errors import ConfigError, Problem
 
 WANTED = "a recipe, as models/ and benchmarks/compare/ hold them"
 
@@ -30,9 +30,13 @@ def load(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def checked() -> Iterator[None]:
-    """Of what is validated inside it every bad key is named."""
+def checked(path: Path) -> Iterator[None]:
+    """Of what is validated inside it every bad key is named, with the file."""
     try:
         yield
     except ValidationError as error:
-        raise ConfigError(problems(error)) from error
+        raise ConfigError(problems(error, str(path))) from error
+    except ConfigError as error:
+        raise ConfigError(
+            [Problem(f"{path}: {p.path}" if p.path else str(path), p.message) for p in error.problems]
+        ) from error

@@ -143,5 +143,6 @@ class Recipe(Settings):
 
 def read(path: Path) -> Recipe:
     """ConfigError names every bad key of the recipe."""
-    with checked():
-        return Recipe.model_validate(load(path))
+    said = load(path)
+    with checked(path):
+        return Recipe.model_validate(said)

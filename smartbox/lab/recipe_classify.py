@@ -84,7 +84,8 @@ def task_of(path: Path) -> str:
 
 def read(path: Path) -> ClassifyRecipe:
     """ConfigError names every bad key of the recipe."""
-    with checked():
-        recipe = ClassifyRecipe.model_validate(load(path))
-    assert recipe.sets  # builds them: a bad entry must be told before the training
+    said = load(path)
+    with checked(path):
+        recipe = ClassifyRecipe.model_validate(said)
+        assert recipe.sets  # builds them: a bad entry must be told before the training
     return recipe

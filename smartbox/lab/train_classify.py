@@ -7,6 +7,7 @@ the end is what ships.
 
 import csv
 import importlib
+import inspect
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from smartbox.errors import ConfigError
+from smartbox.errors import ConfigError, Problem
 from smartbox.lab.curve import draw
 from smartbox.lab.parallel import ALONE, Ranks
 from smartbox.lab.recipe import Stage
@@ -31,6 +32,7 @@ from smartbox.lab.training import Average, Descent, rate, resumed, save
 
 NOTE_EVERY = 20
 SAVE_EVERY = 200
+CLASSIFIERS = ("muffnet", "shufflenetv2", "ghostnet")  # files of lab/nets that have `classifier`
 SETTLE = 24  # batches for the last batch statistics
 COLUMNS = ("step", "seconds", "lr", "loss", "train_top1", "val_top1", "val_mean_recall")
 
@@ -43,11 +45,16 @@ def normalise(arrays: Any, spec: Input) -> Any:
 
 def build(recipe: ClassifyRecipe) -> Any:
     """The untrained net: N x C x H x W -> N x labels logits."""
-    module = importlib.import_module(f"smartbox.lab.nets.{recipe.net.type}")
-    if not hasattr(module, "classifier"):
-        raise ConfigError(f"net.type: lab/nets/{recipe.net.type}.py has no `classifier`")
-    channels = recipe.input.shape[2]
-    return module.classifier(classes=len(recipe.labels), channels=channels, **recipe.net.options)
+    if recipe.net.type not in CLASSIFIERS:
+        known = ", ".join(CLASSIFIERS)
+        raise ConfigError([Problem("net.type", f"{recipe.net.type!r} is no net that classifies; known are {known}")])
+    make = importlib.import_module(f"smartbox.lab.nets.{recipe.net.type}").classifier
+    try:
+        return make(classes=len(recipe.labels), channels=recipe.input.shape[2], **recipe.net.options)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        asked = ", ".join(list(inspect.signature(make).parameters)[2:])
+        wrong = f"{recipe.net.type} cannot be built of {recipe.net.options} ({error}); it takes {asked}"
+        raise ConfigError([Problem("net.options", wrong)]) from error
 
 
 class Batches(Dataset[tuple[Any, Any]]):

@@ -2,4 +2,17 @@
 
 from tests.cli.conftest import smartbox
 
-__all__ = ["smartbox"]
+__all__ = ["EARS", "smartbox"]
+
+EARS = """
+task: sound
+name: ears
+labels: [smoke_alarm, background]
+net: {type: muffnet, options: {spec: {stem: 4, stages: [8, 8, 8], widths: [4, 4, 4], blocks: [1, 1, 1]}, expand: 16}}
+input: {name: sound, shape: [98, 64, 1], colour: null}
+data:
+  - {type: alarms, kind: alarm, label: smoke_alarm, count: 6, vary: {masks: 0}}
+  - {type: alarms, kind: other, label: background, count: 6, vary: {masks: 0}}
+schedule: {batch: 4, steps: 3}
+"""
+"""A recipe of a sound net that is trained within seconds, on what needs no recordings."""

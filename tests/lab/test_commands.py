@@ -17,18 +17,8 @@ from smartbox.lab import recipe_classify
 from smartbox.lab.train_classify import build
 from tests.cli.conftest import Said
 from tests.conftest import ROOT
+from tests.lab.conftest import EARS
 
-RECIPE = """
-task: sound
-name: ears
-labels: [smoke_alarm, background]
-net: {type: muffnet, options: {spec: {stem: 4, stages: [8, 8, 8], widths: [4, 4, 4], blocks: [1, 1, 1]}, expand: 16}}
-input: {name: sound, shape: [98, 64, 1], colour: null}
-data:
-  - {type: alarms, kind: alarm, label: smoke_alarm, count: 6, vary: {masks: 0}}
-  - {type: alarms, kind: other, label: background, count: 6, vary: {masks: 0}}
-schedule: {batch: 4, steps: 3}
-"""
 # Part -> a call of it that would work, with the names of what `place` holds.
 GOOD = {
     "train": "{recipe} -o {out}/run",
@@ -93,7 +83,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     (bad / "folder").mkdir(parents=True)
     (bad / "text").write_text("hello")
     (bad / "binary").write_bytes(bytes(range(256)))
-    (good / "recipe.yaml").write_text(RECIPE)
+    (good / "recipe.yaml").write_text(EARS)
     (good / "labels.txt").write_text("car\n")
     (good / "report.md").write_text("<!-- compare -->\n<!-- /compare -->\n")
     (good / "onnx.onnx").write_bytes((ROOT / "models/muffnet-slot/muffnet-slot.onnx").read_bytes())
@@ -159,6 +149,25 @@ def test_what_is_wrong_and_what_would_be_right(
 ) -> None:
     said = smartbox("lab", *place.words(words.replace("{empty}", str(tmp_path))))
     assert (said.code, said.out) == (code, ""), said
+    assert reason in said.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("type: muffnet", "type: resnet", "net.type: 'resnet' is no net that classifies; known are muffnet, "),
+        ("expand: 16", "expend: 16", "unexpected keyword argument 'expend'); it takes spec, expand"),
+        ("spec: {stem: 4, ", "spec: {", "missing 1 required positional argument: 'stem'"),
+        ("name: ears", "nane: ears", ".yaml: nane: no such key here"),
+        ("kind: other", "kind: siren", ".yaml: data.1.kind: Input should be 'alarm' or 'other'"),
+    ],
+)
+def test_a_recipe_with_something_wrong(
+    old: str, new: str, reason: str, tmp_path: Path, smartbox: Callable[..., Said]
+) -> None:
+    (tmp_path / "bad.yaml").write_text(EARS.replace(old, new))
+    said = smartbox("lab", "train", tmp_path / "bad.yaml", "-o", tmp_path / "run")
+    assert (said.code, said.out) == (78, ""), said
     assert reason in said.err
 
 

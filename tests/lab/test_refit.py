@@ -8,18 +8,7 @@ import torch
 from smartbox.lab import recipe_classify
 from smartbox.lab.refit import fitted, refit
 from smartbox.lab.train_classify import build
-
-RECIPE = """
-task: sound
-name: ears
-labels: [smoke_alarm, background]
-net: {type: muffnet, options: {spec: {stem: 4, stages: [8, 8, 8], widths: [4, 4, 4], blocks: [1, 1, 1]}, expand: 16}}
-input: {name: sound, shape: [98, 64, 1], colour: null}
-data:
-  - {type: alarms, kind: alarm, label: smoke_alarm, count: 6, vary: {masks: 0}}
-  - {type: alarms, kind: other, label: background, count: 6, vary: {masks: 0}}
-schedule: {batch: 16}
-"""
+from tests.lab.conftest import EARS
 
 
 @pytest.mark.parametrize(("pull", "moved"), [(1e-4, True), (1e6, False)])
@@ -35,12 +24,12 @@ def test_it_separates_classes_as_far_as_the_pull_lets_it(pull: float, moved: boo
 
 
 def test_only_the_last_layer_changes(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    (tmp_path / "recipe.yaml").write_text(EARS)
     recipe = recipe_classify.read(tmp_path / "recipe.yaml")
     torch.manual_seed(0)
     old = build(recipe).state_dict()
     torch.save({"ema": old}, tmp_path / "old.pt")
-    found = refit(recipe, tmp_path / "old.pt", tmp_path / "new.pt", batches=3, pull=1e-3)
+    found = refit(recipe, tmp_path / "old.pt", tmp_path / "new.pt", batches=12, pull=1e-3)
     new = torch.load(tmp_path / "new.pt", weights_only=True)["ema"]
     assert found["examples"] == 48
     assert found["after"] >= found["before"]

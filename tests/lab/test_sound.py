@@ -14,8 +14,9 @@ from smartbox.errors import ConfigError
 from smartbox.lab import soundclips
 from smartbox.lab.evaluate_sound import at_snr, evaluate
 from smartbox.lab.sets import build
-from smartbox.lab.sets._sound import SPEC, add_power, faster, in_a_room, loudness, spectrum
+from smartbox.lab.sets._sound import SPEC, add_power, faster, in_a_room, loudest, loudness, spectrum
 from smartbox.lab.sets.alarms import alarm, noise, other
+from smartbox.lab.sets.dangers import MAKE
 from smartbox.logmel import features
 from smartbox.manifest import Manifest
 from smartbox.simulation.sound import alarm as simulated
@@ -167,7 +168,26 @@ def test_a_mask_hides_no_alarm_s_tone_and_others_have_masks_too() -> None:
         assert np.mean(blanks) > 0.1
 
 
-@pytest.mark.parametrize("make", [alarm, other, lambda rng: noise(rng, 16000)])
+@pytest.mark.parametrize("kind", ["gunshot", "explosion"])
+def test_a_bang_s_window_holds_its_loudest_moment(kind: str) -> None:
+    made = build({"type": "dangers", "kind": kind, "count": 10}, "data.0")
+    labels = ("siren", "gunshot", "explosion")
+    for i, clip in enumerate(made.load(labels, "train").arrays):
+        window = made.cut(clip, np.random.default_rng(i))
+        assert window.shape == SPEC.shape[:2]
+        at = loudest(clip)
+        assert any(np.array_equal(clip[at], frame) for frame in window[15:-34])
+    assert set(made.load(labels, "val").classes) == {labels.index(kind)}
+
+
+def test_a_sound_that_is_no_label_is_told() -> None:
+    for kind in ("siren", "gunshot"):
+        made = build({"type": "dangers", "kind": kind, "count": 5}, "data.0")
+        with pytest.raises(ConfigError, match=f"made of '{kind}', which is none of the labels yes, background"):
+            made.load(("yes", "background"), "train")
+
+
+@pytest.mark.parametrize("make", [alarm, other, lambda rng: noise(rng, 16000), *MAKE.values()])
 def test_what_is_synthesised_is_sound(make: Any) -> None:
     for seed in range(12):
         samples = make(np.random.default_rng(seed))

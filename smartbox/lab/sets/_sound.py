@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from smartbox.errors import ConfigError
 from smartbox.lab import soundclips
 from smartbox.lab.sets import DataSet, Part, Shape
 from smartbox.logmel import SILENCE_DB, STEPS_PER_DB, LogMel, decibels
@@ -138,6 +139,13 @@ def spectrum(samples: Floats, margin: float = 0.0) -> Spectrum:
     return np.asarray(np.concatenate([before, found, after]).clip(FLOOR_DB), np.float16)
 
 
+def index_of(label: str, labels: Sequence[str]) -> int:
+    """ConfigError where the recipe has no such label."""
+    if label not in labels:
+        raise ConfigError(f"data: sounds are made of {label!r}, which is none of the labels {', '.join(labels)}")
+    return labels.index(label)
+
+
 def window(clip: Spectrum, start: int, frames: int = SPEC.frames) -> Spectrum:
     """A window's frames, from `start` as far as the clip allows."""
     start = min(max(start, 0), max(0, len(clip) - frames))
@@ -170,6 +178,11 @@ def loudness(spectrum: Spectrum) -> float:
     """dB of a clip's loud frames: power over all bands, the ninth of ten frames."""
     frames = np.log(np.exp(spectrum.astype(np.float32) * LN).sum(1)) / LN
     return float(np.percentile(frames, 90))
+
+
+def loudest(clip: Spectrum) -> int:
+    """The frame with the most power."""
+    return int(np.exp2(clip.astype(np.float32) / 3).sum(1).argmax())
 
 
 def curve(rng: np.random.Generator, bands: int, deviation: float) -> Floats:

@@ -4,6 +4,7 @@ The alarms vary more than the standard allows (ISO 8201 and NFPA 72 give the tim
 alarms (`smartbox/simulation/sound.py`, written apart from this) are a test and not a repetition.
 """
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smartbox.lab.sets import Examples, Part, Shape
-from smartbox.lab.sets._sound import SPEC, SoundSet, Spectrum, in_a_room, spectrum, window
+from smartbox.lab.sets._sound import SPEC, SoundSet, Spectrum, index_of, spectrum, window
+from smartbox.lab.sets._synth import placed, smooth, tone
 from smartbox.types import Floats
 
 SECONDS = 6.0  # of each example: a whole cycle of T3 or T4
@@ -36,7 +38,7 @@ class Plugin(SoundSet):
         first, count = (TRAIN_SEED, self.count) if part == "train" else (VAL_SEED, self.count // 5)
         make = alarm if self.kind == "alarm" else other
         arrays = [spectrum(make(np.random.default_rng(first + i))) for i in range(count)]
-        return Examples(arrays, np.full(count, labels.index(self.label), np.int64))
+        return Examples(arrays, np.full(count, index_of(self.label, labels), np.int64))
 
     def plain(self, array: Spectrum, shape: Shape) -> NDArray[np.uint8]:
         self.shape_of(shape)
@@ -73,32 +75,62 @@ def alarm(rng: np.random.Generator) -> Floats:
             length = on * rng.uniform(0.9, 1.1)
             gate[max(0, round(at * SPEC.rate)) : max(0, round((at + length) * SPEC.rate))] = 1
             at += length + off * rng.uniform(0.9, 1.1)
-    return _placed(_smooth(gate, rng) * _tone(rng, np.full(n, pitch * rng.uniform(0.995, 1.005))), rng)
+    return placed(smooth(gate, rng) * tone(rng, np.full(n, pitch * rng.uniform(0.995, 1.005))), rng)
 
 
 def other(rng: np.random.Generator) -> Floats:
-    """A noise, a steady tone, a melody of beeps, a reversing lorry, a bird: what is no alarm."""
+    """A noise, a tone, a melody of beeps, a lorry, a bird, struck notes, a glide, a voice: what is no alarm."""
     n = round(SECONDS * SPEC.rate)
-    kind = rng.integers(6)
+    kind = rng.integers(9)
     if kind <= 1:
         return noise(rng, n)
     if kind == 2:  # steady: also at an alarm's pitch, for it is the pattern that makes the alarm
         pitch = np.exp(rng.uniform(np.log(80), np.log(5000)))
-        return _placed(_tone(rng, np.full(n, pitch)), rng)
+        return placed(tone(rng, np.full(n, pitch)), rng)
     if kind == 3:  # a lorry, a microwave oven, a till
         on, off = rng.uniform(0.1, 0.8, 2)
         gate = (np.arange(n) / SPEC.rate % (on + off) < on).astype(float)
-        return _placed(_smooth(gate, rng) * _tone(rng, np.full(n, rng.uniform(700, 2300))), rng)
+        return placed(smooth(gate, rng) * tone(rng, np.full(n, rng.uniform(700, 2300))), rng)
     if kind == 4:  # a telephone, a toy: notes of any length
         ends = np.cumsum(rng.uniform(0.05, 0.4, 200))
         notes = np.exp(rng.uniform(np.log(250), np.log(4000), 200)) * (rng.random(200) < 0.7)
         pitch = notes[np.searchsorted(ends, np.arange(n) / SPEC.rate).clip(0, 199)]
-        return _placed(_smooth((pitch > 0).astype(float), rng) * _tone(rng, pitch), rng)
+        return placed(smooth((pitch > 0).astype(float), rng) * tone(rng, pitch), rng)
+    if kind == 5:
+        return placed(_struck(rng, n), rng)
+    if kind == 6:  # somebody whistles, a door squeaks, a cat; short, for a long one is a siren
+        knots = np.exp(rng.uniform(np.log(300), np.log(4500)) + np.cumsum(rng.normal(0, rng.uniform(0.1, 0.4), 40)))
+        pitch = np.interp(np.arange(n), np.linspace(0, n, 40), knots.clip(150, 6000))
+        return placed(smooth(_spells(rng, n, 0.1, 0.6), rng) * tone(rng, pitch), rng)
+    if kind == 7:  # somebody sings or hums: many overtones, a pitch that trembles
+        sung = rng.uniform(110, 700) * (
+            1 + rng.uniform(0.005, 0.04) * np.sin(rng.uniform(25, 45) * np.arange(n) / SPEC.rate)
+        )
+        return placed(smooth(_spells(rng, n, 0.1, 1.0), rng) * tone(rng, sung), rng)
     chirps = np.zeros(n)  # a bird
     pitch = rng.uniform(2000, 5500) * (1 + 0.2 * np.sin(2 * np.pi * rng.uniform(5, 40) * np.arange(n) / SPEC.rate))
     for at in rng.integers(0, n - 3000, 12):
         chirps[at : at + int(rng.integers(500, 3000))] = 1
-    return _placed(_smooth(chirps, rng) * _tone(rng, pitch), rng)
+    return placed(smooth(chirps, rng) * tone(rng, pitch), rng)
+
+
+def _struck(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+    """A bell, a piano, glasses: tones that start at once and die away, several together or one after the other."""
+    out = np.zeros(n)
+    stretch = rng.choice([1.0, 1.0, 1.01, 1.4])  # overtones of metal lie further apart
+    for at in rng.integers(0, n - 1600, int(rng.integers(2, 24))):
+        t = np.arange(n - at) / SPEC.rate
+        pitch, life = np.exp(rng.uniform(np.log(200), np.log(3800))), np.exp(rng.uniform(np.log(0.04), np.log(1.2)))
+        for k in range(1, 6):
+            hz = pitch * k**stretch
+            out[at:] += (hz < 7800) / k * np.exp(-t * k / life) * np.sin(2 * np.pi * hz * t) * rng.uniform(0.3, 1)
+    return out
+
+
+def _spells(rng: np.random.Generator, n: int, shortest: float, longest: float) -> NDArray[np.float64]:
+    """1 where it sounds and 0 in between, in turn, each for so many seconds."""
+    ends = np.cumsum(rng.uniform(shortest, longest, math.ceil(SECONDS / shortest)))
+    return (np.searchsorted(ends, np.arange(n) / SPEC.rate) % 2).astype(float)
 
 
 def noise(rng: np.random.Generator, n: int) -> Floats:
@@ -112,24 +144,3 @@ def noise(rng: np.random.Generator, n: int) -> Floats:
     if rng.random() < 0.3:
         out += rng.uniform(0.2, 2) * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120]) * np.arange(n) / SPEC.rate)
     return np.asarray(out * 10 ** (rng.uniform(-60, -15) / 20), np.float32)
-
-
-def _tone(rng: np.random.Generator, pitch: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A tone with some overtones: a sine, a square wave, or between. pitch: Hz at each sample."""
-    phase = 2 * np.pi * np.cumsum(pitch) / SPEC.rate + rng.uniform(0, 6)
-    out: NDArray[np.float64] = np.sin(phase)
-    strength, odd = rng.uniform(0, 1) * (rng.random() < 0.7), rng.random() < 0.6
-    for k in range(3 if odd else 2, 12, 2 if odd else 1):
-        out += strength / k * np.sin(k * phase) * (k * pitch < 7800)
-    return out
-
-
-def _smooth(gate: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    edge = np.hanning(2 * int(rng.uniform(0.001, 0.012) * SPEC.rate) + 3)
-    return np.convolve(gate, edge / edge.sum(), "same")
-
-
-def _placed(dry: NDArray[np.float64], rng: np.random.Generator) -> Floats:
-    """At some level, seven of ten in a room."""
-    loud = (dry * 0.3 / max(float(np.abs(dry).max()), 1e-9)).astype(np.float32)
-    return in_a_room(loud, rng) if rng.random() < 0.7 else loud

@@ -17,6 +17,7 @@ from smartbox.lab.sets._sound import (
     Spectrum,
     faster,
     in_a_room,
+    loudest,
     loudness,
     resampled,
     spectrum,
@@ -91,8 +92,3 @@ class Plugin(SoundSet):
                 break
             found = stretch(clip, rng)
         return found
-
-
-def loudest(clip: Spectrum) -> int:
-    """The frame with the most power."""
-    return int(np.exp2(clip.astype(np.float32) / 3).sum(1).argmax())
