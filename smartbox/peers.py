@@ -4,6 +4,7 @@ They run through the same backends as ours, one thread, and through pre- and pos
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,27 +42,29 @@ class DetectionOutput:
 
     labels: tuple[str, ...]
     size: tuple[int, int]
+    least: float
 
     def decode(self, outputs: Outputs, view: View) -> Detections:
         rows = tensor(outputs, "detections").reshape(-1, 7)
-        rows = rows[(rows[:, 0] >= 0) & (rows[:, 2] >= LEAST_SCORE)]
+        rows = rows[(rows[:, 0] >= 0) & (rows[:, 2] >= self.least)]
         rows = rows[rows[:, 1] < len(self.labels)]
         pixels = rows[:, 3:] * np.array(self.size * 2, np.float32)
         return Detections(view.to_frame(pixels), rows[:, 2], rows[:, 1].astype(np.int64), self.labels)
 
 
-def read(path: Path, scratch: Path) -> Peer:
+def read(path: Path, scratch: Path, labels: Sequence[str] = (), least: float = LEAST_SCORE) -> Peer:
     """What a file or bundle directory is. ConfigError when it is none of the three kinds.
 
-    scratch: an empty directory for a bundle around a bare file.
+    scratch: an empty directory for a bundle around a bare file. labels: of a bare file's classes, in their order; none
+    given: `class 0` and on. least: score from which it reports a box, of a bare file.
     """
     if path.is_dir():
         bundle = Bundle.open(path)
         return Peer(bundle.name, bundle, _backend(bundle), decoders.build(bundle.manifest))
     if path.suffix == ".onnx" and path.is_file():
-        return _yolox(path, scratch)
+        return _yolox(path, scratch, labels, least)
     if path.suffix == ".xml" and path.is_file() and path.with_suffix(".bin").is_file():
-        return _ir(path, scratch)
+        return _ir(path, scratch, labels, least)
     raise ConfigError(f"--peer {path}: give a bundle's directory, a YOLOX as .onnx, or an IR as .xml with .bin beside")
 
 
@@ -73,19 +76,19 @@ def _backend(bundle: Bundle) -> str:
     return present[0]
 
 
-def _yolox(path: Path, scratch: Path) -> Peer:
+def _yolox(path: Path, scratch: Path, labels: Sequence[str], least: float) -> Peer:
     inputs, outputs = shapes(path.read_bytes())
     (name, shape), (output, rows) = next(iter(inputs.items())), next(iter(outputs.items()))
     if len(inputs) != 1 or len(outputs) != 1 or len(shape) != 4 or shape[1] != 3 or len(rows) != 3 or rows[2] < 6:
         raise ConfigError(f"--peer {path}: is no YOLOX: inputs {inputs}, outputs {outputs}; make a bundle of it")
-    labels = [f"class {i}" for i in range(rows[2] - 5)]
+    names = _names(path, labels, rows[2] - 5)
     shape, rows = ([d if isinstance(d, int) else None for d in dims] for dims in (shape, rows))
-    decoder = {"type": "yolo", "score_threshold": LEAST_SCORE}
-    bundle = _wrap(path, scratch, "onnxruntime", labels, (name, shape), (output, rows), decoder)
+    decoder = {"type": "yolo", "score_threshold": least}
+    bundle = _wrap(path, scratch, "onnxruntime", names, (name, shape), (output, rows), decoder)
     return Peer(path.stem, bundle, "onnxruntime", decoders.build(bundle.manifest))
 
 
-def _ir(path: Path, scratch: Path) -> Peer:
+def _ir(path: Path, scratch: Path, labels: Sequence[str], least: float) -> Peer:
     try:
         layers = ElementTree.parse(path).getroot().findall("layers/layer")
     except ElementTree.ParseError as error:
@@ -96,10 +99,16 @@ def _ir(path: Path, scratch: Path) -> Peer:
         raise ConfigError(f"--peer {path}: must have one input and one DetectionOutput; make a bundle of its ONNX file")
     shape = [int(n) for n in str(inputs[0].find("data").get("shape")).split(",")]  # type: ignore[union-attr]
     background = int(str(ends[0].find("data").get("background_label_id")))  # type: ignore[union-attr]
-    labels = [f"class {i}" for i in range(background)]
+    names = _names(path, labels, background)
     found = ("detections", [1, 1, None, 7])
-    bundle = _wrap(path, scratch, "openvino", labels, (str(inputs[0].get("name")), shape), found, {"type": "boxes"})
-    return Peer(path.stem, bundle, "openvino", DetectionOutput(bundle.labels, bundle.manifest.inputs[0].size))
+    bundle = _wrap(path, scratch, "openvino", names, (str(inputs[0].get("name")), shape), found, {"type": "boxes"})
+    return Peer(path.stem, bundle, "openvino", DetectionOutput(bundle.labels, bundle.manifest.inputs[0].size, least))
+
+
+def _names(path: Path, labels: Sequence[str], count: int) -> list[str]:
+    if labels and len(labels) != count:
+        raise ConfigError(f"--peer {path}: has {count} classes, and {len(labels)} names are given for them")
+    return list(labels) or [f"class {i}" for i in range(count)]
 
 
 def _wrap(

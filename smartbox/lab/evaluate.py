@@ -16,6 +16,7 @@ from smartbox.bundle import Bundle
 from smartbox.errors import ConfigError
 from smartbox.geometry import iou_matrix
 from smartbox.lab.data import Entry, classes_of, labelled, read_boxes, read_image
+from smartbox.peers import LEAST_SCORE, Peer
 from smartbox.pipeline import Answer, Head, Pipeline
 from smartbox.preprocess import prepare
 from smartbox.progress import each
@@ -71,6 +72,25 @@ def evaluate(
         raise ConfigError(f"{folder}/images holds no picture whose name begins with {prefix!r}")
     chosen_backend = backend or next(iter(bundle.manifest.files))
     detector = Detector(bundle, chosen_backend) if crops is None else PipelineDetector(bundle, chosen_backend, crops)
+    return _figures(detector, chosen, own, names, scored) | {
+        "not_scored": sorted(set(own) ^ set(bundle.labels)),
+        "backend": detector.session.name,
+    }
+
+
+def evaluate_peer(peer: Peer, folder: Path, names: Names, prefix: str = "") -> dict[str, Any]:
+    """The same of another's detector, read with `least=FLOOR`: classes that the folder has not are left out."""
+    own = classes_of(folder)
+    scored = sorted({names.of(c) for c in own if names.of(c) in map(names.of, peer.bundle.labels)} - names.ignore)
+    if not scored:
+        raise ConfigError(f"--peer {peer.name}: no class of {folder} is among its {', '.join(peer.bundle.labels[:8])}")
+    chosen = [e for e in labelled(folder) if e.name.startswith(prefix)]
+    return _figures(PeerDetector(peer), chosen, own, names, scored) | {"backend": peer.backend}
+
+
+def _figures(
+    detector: "Detector", chosen: Sequence[Entry], own: Sequence[str], names: Names, scored: Sequence[str]
+) -> dict[str, Any]:
     pictures = [score(detector, entry, own, names) for entry in each(chosen, "evaluate")]
     detector.session.close()
     ap = {c: average_precision(pictures, c) for c in scored}
@@ -81,9 +101,8 @@ def evaluate(
         "mAP50": round(float(np.mean([v[0] for v in seen])), 4) if seen else None,
         "mAP": round(float(np.mean([v[1] for v in seen])), 4) if seen else None,
         "at_threshold": {c: at_threshold(pictures, c) for c in scored},
+        "at_one_false_in_100": {c: at_few_false(pictures, c) for c in scored},
         "boxes": {c: sum(t == c for p in pictures for t, _ in p.truth if c in p.known) for c in scored},
-        "not_scored": sorted(set(own) ^ set(bundle.labels)),
-        "backend": detector.session.name,
         "ms_per_image": round(1000 * detector.seconds / len(pictures), 2),
     }
 
@@ -112,6 +131,19 @@ class Detector:
     def sure(self, found: Detections, i: int) -> bool:
         """Whether the box, as shipped, would report it."""
         return bool(found.score[i] >= self.shipped.thresholds[found.class_id[i]])
+
+
+class PeerDetector(Detector):
+    """Another's, through its own decoder; it reports from `peers.LEAST_SCORE` on."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.decoder = peer.decoder
+        self.spec = peer.bundle.manifest.inputs[0]
+        self.session = plugins.load("backends", peer.backend)().open(peer.bundle)
+        self.seconds = 0.0
+
+    def sure(self, found: Detections, i: int) -> bool:
+        return bool(found.score[i] >= LEAST_SCORE)
 
 
 class PipelineDetector(Detector):
@@ -187,13 +219,37 @@ def average_precision(pictures: Sequence[Scored], scored: str) -> tuple[float, f
     return float(run.stats[1]), float(run.stats[0])
 
 
-def at_threshold(pictures: Sequence[Scored], scored: str) -> dict[str, Any]:
-    """Recall by height and false boxes per 100 pictures, as shipped; a hit overlaps by half, one box a thing."""
+def at_few_false(pictures: Sequence[Scored], scored: str) -> dict[str, Any]:
+    """The same at the lowest score that leaves at most one false box in 100 pictures: detectors side by side."""
+    pool = [p for p in pictures if scored in p.known]
+    wrong = sorted((score for p in pool for score in _false_scores(p, scored)), reverse=True)
+    allowed = len(pool) // 100
+    least = float(np.nextafter(wrong[allowed], 2)) if len(wrong) > allowed else 0.0
+    return {"score": round(least, 4), **at_threshold(pictures, scored, least)}
+
+
+def _false_scores(picture: Scored, scored: str) -> list[float]:
+    """Of boxes that match nothing. Matching goes by score, so that a higher threshold changes none above it."""
+    best = sorted(((v, tuple(b)) for name, v, _, b in picture.found if name == scored), reverse=True)
+    found = np.array([b for _, b in best], np.float32).reshape(-1, 4)
+    truth = np.array([b for name, b in picture.truth if name == scored], np.float32).reshape(-1, 4)
+    blank = np.array(picture.blank, np.float32).reshape(-1, 4)
+    return [best[i][0] for i in match(found, truth)[1] if not _within(found[i], blank)]
+
+
+def at_threshold(pictures: Sequence[Scored], scored: str, least: float | None = None) -> dict[str, Any]:
+    """Recall by height and false boxes per 100 pictures, as shipped or from the score `least` on; a hit overlaps by
+    half, one box a thing.
+    """
     hits, totals, false, count = dict.fromkeys(HEIGHTS, 0), dict.fromkeys(HEIGHTS, 0), 0, 0
     for picture in (p for p in pictures if scored in p.known):
         count += 1
         truth = np.array([b for name, b in picture.truth if name == scored], np.float32).reshape(-1, 4)
-        boxes = sorted((v, tuple(b)) for name, v, sure, b in picture.found if sure and name == scored)
+        boxes = sorted(
+            (v, tuple(b))
+            for name, v, sure, b in picture.found
+            if name == scored and (sure if least is None else v >= least)
+        )
         found = np.array([b for _, b in reversed(boxes)], np.float32).reshape(-1, 4)
         taken, missed = match(found, truth)
         blank = np.array(picture.blank, np.float32).reshape(-1, 4)

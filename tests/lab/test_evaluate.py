@@ -13,7 +13,7 @@ from smartbox.__main__ import main
 from smartbox.errors import ConfigError
 from smartbox.lab import export
 from smartbox.lab.data import load
-from smartbox.lab.evaluate import Names, Scored, at_threshold, average_precision, evaluate, match
+from smartbox.lab.evaluate import Names, Scored, at_few_false, at_threshold, average_precision, evaluate, match
 from smartbox.lab.nets.lrssd import Lrssd
 from smartbox.lab.recipe import Recipe, read
 from smartbox.types import Floats
@@ -66,6 +66,28 @@ def test_at_the_threshold_recall_is_by_height_and_weak_boxes_do_not_count() -> N
     )
     result = at_threshold([picture, scored([], [])], "person")
     assert result == {"recall_by_height": {"20-40": 0.0, "40-80": 1.0, "80+": 0.0}, "false_per_100": 50.0}
+
+
+def test_beside_others_the_score_is_raised_until_one_box_in_a_hundred_pictures_is_false() -> None:
+    good, false = scored([box(0, 0)], [(0.6, box(0, 0))]), scored([], [(0.9, box(0, 0)), (0.7, box(200, 200))])
+    found = at_few_false([good] * 98 + [false], "person")
+    assert (found["false_per_100"], found["recall_by_height"]["40-80"]) == (0.0, 0.0)
+    assert found["score"] >= 0.9
+    found = at_few_false([good] * 99 + [scored([box(0, 0)], [(0.8, box(0, 0)), (0.7, box(200, 200))])], "person")
+    assert found == {"score": 0.0, "false_per_100": 1.0, "recall_by_height": {"20-40": None, "40-80": 1.0, "80+": None}}
+
+
+def test_another_s_detector_is_scored_beside_it(tiny: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["lab", "evaluate", str(tiny), "--data", str(folder), "--json"]
+    assert main(command) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert main([*command, "--peer", str(tiny)]) == 0
+    both = json.loads(capsys.readouterr().out)
+    peer = both.pop("peers")[bundle.Bundle.open(tiny).name]
+    assert both["AP50"] == alone["AP50"]
+    assert peer["boxes"] == alone["boxes"]
+    assert main([*command, "--peer", str(folder / "classes.txt")]) == 78
+    assert "give a bundle's directory, a YOLOX as .onnx, or an IR" in capsys.readouterr().err
 
 
 def test_one_box_is_one_hit() -> None:

@@ -3,9 +3,10 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from smartbox import build
+from smartbox import build, peers
 from smartbox.commands._args import UsageError, count
 from smartbox.commands.lab import _given as given
 from smartbox.commands.lab._part import Part, share
@@ -23,6 +24,14 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pipeline", action="store_true", help="score what a pipeline sees, region crops included")
     parser.add_argument(
         "--crops", type=count, default=4, metavar="N", help="of --pipeline: crops a picture (default 4)"
+    )
+    parser.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        metavar="FILE[=A,B]",
+        help="also another's detector on the same pictures: a bundle, a YOLOX (.onnx) or an OpenVINO IR (.xml), with "
+        "the names of its classes in order (of a YOLOX: COCO's)",
     )
     parser.add_argument(
         "--split",
@@ -46,7 +55,24 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
         return evaluate_sound.evaluate(bundle, args.data, backend=args.backend, part=part, groups=names.groups)
     given.folder("--data", args.data, FOLDER)
     crops = args.crops if args.pipeline else None
-    return evaluate.evaluate(bundle, args.data, names, backend=args.backend, prefix=args.prefix, crops=crops)
+    found = evaluate.evaluate(bundle, args.data, names, backend=args.backend, prefix=args.prefix, crops=crops)
+    return found | {"peers": _peers(args.peer, args.data, names, args.prefix)} if args.peer else found
+
+
+def _peers(given: Sequence[str], data: Path, names: Any, prefix: str) -> dict[str, Any]:
+    from smartbox.lab import evaluate
+    from smartbox.lab.bring import COCO
+
+    found = {}
+    for text in given:
+        file, _, labels = text.partition("=")
+        path, known = Path(file), tuple(filter(None, labels.split(",")))
+        if path.suffix == ".onnx":
+            known = known or tuple(COCO.read_text(encoding="utf-8").splitlines())
+        with TemporaryDirectory(prefix="smartbox-peer-") as scratch:
+            peer = peers.read(path, Path(scratch), known, evaluate.FLOOR)
+            found[peer.name] = evaluate.evaluate_peer(peer, data, names, prefix)
+    return found
 
 
 def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
