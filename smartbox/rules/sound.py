@@ -12,13 +12,13 @@ from smartbox.settings import Duration
 from smartbox.types import Match, Scene, Severity
 
 SHORT: Mapping[str, float] = {
-    "smoke_alarm": 0.5,  # the four beeps of T4 are over after 0.7 s and pause for 5 s
+    "smoke_alarm": 0.75,  # the four beeps of T4 are over after 0.7 s and pause for 5 s
     **dict.fromkeys(("gunshot", "explosion"), 0.0),
     **dict.fromkeys(("yes", "no", "stop", "go", "on", "off"), 0.0),
 }
 """Labels whose sound may be over before the usual `dwell` is: seconds that it must be heard where none is given."""
-LOUD: Mapping[str, float] = dict.fromkeys(("gunshot", "explosion"), 0.8)
-"""Labels that doors and falling things sound like: the score that they need where none is given."""
+SURE: Mapping[str, float] = {"gunshot": 0.9, "explosion": 0.9, "siren": 0.85, "smoke_alarm": 0.85}
+"""Labels that doors, falling things, music and beeps sound like: the score that they need where none is given."""
 
 
 class Plugin(RuleSettings):
@@ -31,9 +31,10 @@ class Plugin(RuleSettings):
     labels: tuple[str, ...] = Field(min_length=1)
     """Sounds to report, as the model names them."""
     score: float = Field(0.7, gt=0, le=1)
-    """Heard when the model's score (0–1) is at least this. Where it is not given, 0.8 for a gunshot or an explosion."""
+    """Heard when the model's score (0–1) is at least this. Where it is not given, 0.9 for a gunshot or an
+    explosion, 0.85 for a siren or a smoke alarm: doors bang, music wails, and much else beeps."""
     dwell: Duration = Field(1.0, ge=0, le=120)
-    """Seconds that it must be heard. Where this is not given, less for what is over sooner: 0.5 s for `smoke_alarm`
+    """Seconds that it must be heard. Where this is not given, less for what is over sooner: 0.75 s for `smoke_alarm`
     (some beep for 0.7 s only), once for a word, a gunshot or an explosion."""
     silence: Duration = Field(5.0, ge=0.5, le=600)
     """Seconds without it before the episode ends."""
@@ -49,7 +50,7 @@ class Plugin(RuleSettings):
 
     def least(self, label: str) -> float:
         """The score from which on this label is heard."""
-        return self.score if "score" in self.model_fields_set else LOUD.get(label, self.score)
+        return self.score if "score" in self.model_fields_set else SURE.get(label, self.score)
 
     def dwell_spec(self, subject: str) -> DwellSpec:
         usual = SHORT.get(subject.removeprefix("sound:"), self.dwell)
