@@ -200,7 +200,7 @@ def noisy(row: Row) -> Script:
     def heard(time: float) -> dict[str, float]:
         bang = row.glare and int(time) % 9 < 1
         return {
-            name: 0.9 if bang or holds([s for s in row.spans if s.place == place], time) else 0.05
+            name: 0.95 if bang or holds([s for s in row.spans if s.place == place], time) else 0.05
             for place, name in enumerate(("siren", "explosion"))
         }
 
