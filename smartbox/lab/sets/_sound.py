@@ -166,6 +166,11 @@ def stretch(clip: Spectrum, rng: np.random.Generator) -> Spectrum:
     return window(clip, int(rng.integers(len(clip) - SPEC.frames + 1)))
 
 
+def bang(clip: Spectrum, rng: np.random.Generator) -> Spectrum:
+    """A window with the loudest moment, not near an edge: an onset alone is no bang yet."""
+    return window(clip, loudest(clip) - int(rng.integers(15, SPEC.frames - 35)))
+
+
 LN = np.float32(np.log(10) / 10)
 
 

@@ -1,10 +1,40 @@
-"""What synthesised sounds are made of."""
+"""What synthesised sounds are made of, and the base of the sets that make them."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smartbox.lab.sets._sound import SPEC, in_a_room
+from smartbox.lab.sets import Examples, Part, Shape
+from smartbox.lab.sets._sound import SPEC, SoundSet, Spectrum, in_a_room, index_of, spectrum
 from smartbox.types import Floats
+
+Maker = Callable[[np.random.Generator], Floats]
+
+
+class MadeSet(SoundSet):
+    """Makes `count` sounds of one kind, a fifth as many for validation, each by a seed of its own."""
+
+    ours: ClassVar[bool] = True
+    train_seed: ClassVar[int]
+    val_seed: ClassVar[int]
+    count: int = 300
+
+    @abstractmethod
+    def made(self) -> tuple[str, Maker]:
+        """The label, and what makes a sound of it."""
+
+    def load(self, labels: Sequence[str], part: Part) -> Examples:
+        first, count = (self.train_seed, self.count) if part == "train" else (self.val_seed, self.count // 5)
+        label, make = self.made()
+        arrays = [spectrum(make(np.random.default_rng(first + i))) for i in range(count)]
+        return Examples(arrays, np.full(count, index_of(label, labels), np.int64))
+
+    def plain(self, array: Spectrum, shape: Shape) -> NDArray[np.uint8]:
+        self.shape_of(shape)
+        return self.to_tensor(self.cut(array, np.random.default_rng(0)))
 
 
 def tone(rng: np.random.Generator, pitch: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,19 +5,16 @@ alarms (`smartbox/simulation/sound.py`, written apart from this) are a test and 
 """
 
 import math
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smartbox.lab.sets import Examples, Part, Shape
-from smartbox.lab.sets._sound import SPEC, SoundSet, Spectrum, index_of, spectrum, window
-from smartbox.lab.sets._synth import placed, smooth, tone
+from smartbox.lab.sets._sound import SPEC, Spectrum, window
+from smartbox.lab.sets._synth import MadeSet, Maker, placed, smooth, tone
 from smartbox.types import Floats
 
 SECONDS = 6.0  # of each example: a whole cycle of T3 or T4
-TRAIN_SEED, VAL_SEED = 4_100_000, 4_200_000
 T3 = ((0.5, 0.5), (0.5, 0.5), (0.5, 1.5))
 T4 = ((0.1, 0.1), (0.1, 0.1), (0.1, 0.1), (0.1, 5.0))
 SEEN_DB = 15.0  # a frame this near to the loudest one holds the alarm's tone
@@ -25,24 +22,17 @@ DRAWS = 20  # of masks, until they leave the tone
 SEEN_FRAMES = 20  # so many of them a window must hold to be called one: 0.2 s, two short beeps of T4
 
 
-class Plugin(SoundSet):
+class Plugin(MadeSet):
     """Makes `count` sounds of one kind."""
 
-    ours: ClassVar[bool] = True
+    train_seed: ClassVar[int] = 4_100_000
+    val_seed: ClassVar[int] = 4_200_000
     kind: Literal["alarm", "other"]
     """alarm: T3 and T4 at about 520 Hz and 3.1 kHz · other: what must not be taken for them."""
     label: str
-    count: int = 300
 
-    def load(self, labels: Sequence[str], part: Part) -> Examples:
-        first, count = (TRAIN_SEED, self.count) if part == "train" else (VAL_SEED, self.count // 5)
-        make = alarm if self.kind == "alarm" else other
-        arrays = [spectrum(make(np.random.default_rng(first + i))) for i in range(count)]
-        return Examples(arrays, np.full(count, index_of(self.label, labels), np.int64))
-
-    def plain(self, array: Spectrum, shape: Shape) -> NDArray[np.uint8]:
-        self.shape_of(shape)
-        return self.to_tensor(self.cut(array, np.random.default_rng(0)))
+    def made(self) -> tuple[str, Maker]:
+        return self.label, alarm if self.kind == "alarm" else other
 
     def cut(self, clip: Spectrum, rng: np.random.Generator) -> Spectrum:
         """Any window of `other`; of an alarm one that holds enough of it."""

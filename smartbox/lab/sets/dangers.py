@@ -1,42 +1,32 @@
 """Synthesised sirens, gunshots and explosions, beside the few recordings of them that there are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smartbox.lab.sets import Examples, Part, Shape
-from smartbox.lab.sets._sound import SPEC, SoundSet, Spectrum, index_of, loudest, spectrum, stretch, window
-from smartbox.lab.sets._synth import placed, smooth, tone
+from smartbox.lab.sets._sound import SPEC, Spectrum, bang, stretch
+from smartbox.lab.sets._synth import MadeSet, Maker, placed, smooth, tone
 from smartbox.types import Floats
 
 SECONDS = 4.0  # of each example
-TRAIN_SEED, VAL_SEED = 4_300_000, 4_400_000
 Kind = Literal["siren", "gunshot", "explosion"]
 
 
-class Plugin(SoundSet):
+class Plugin(MadeSet):
     """Makes `count` sounds of one kind; its name is the label."""
 
-    ours: ClassVar[bool] = True
+    train_seed: ClassVar[int] = 4_300_000
+    val_seed: ClassVar[int] = 4_400_000
     kind: Kind
-    count: int = 300
 
-    def load(self, labels: Sequence[str], part: Part) -> Examples:
-        first, count = (TRAIN_SEED, self.count) if part == "train" else (VAL_SEED, self.count // 5)
-        arrays = [spectrum(MAKE[self.kind](np.random.default_rng(first + i))) for i in range(count)]
-        return Examples(arrays, np.full(count, index_of(self.kind, labels), np.int64))
-
-    def plain(self, array: Spectrum, shape: Shape) -> NDArray[np.uint8]:
-        self.shape_of(shape)
-        return self.to_tensor(self.cut(array, np.random.default_rng(0)))
+    def made(self) -> tuple[str, Maker]:
+        return self.kind, MAKE[self.kind]
 
     def cut(self, clip: Spectrum, rng: np.random.Generator) -> Spectrum:
         """Any window of a siren; of a bang one in which it begins, as of recorded ones."""
-        if self.kind == "siren":
-            return stretch(clip, rng)
-        return window(clip, loudest(clip) - int(rng.integers(15, SPEC.frames - 35)))
+        return stretch(clip, rng) if self.kind == "siren" else bang(clip, rng)
 
 
 def siren(rng: np.random.Generator) -> Floats:
@@ -103,7 +93,7 @@ def _coloured(rng: np.random.Generator, n: int, tilt: float) -> NDArray[np.float
     return np.asarray(found / found.std())
 
 
-MAKE: Mapping[Kind, Callable[[np.random.Generator], Floats]] = {
+MAKE: Mapping[Kind, Maker] = {
     "siren": siren,
     "gunshot": gunshot,
     "explosion": explosion,

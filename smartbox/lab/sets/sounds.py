@@ -15,6 +15,7 @@ from smartbox.lab.sets._sound import (
     SPEC,
     SoundSet,
     Spectrum,
+    bang,
     faster,
     in_a_room,
     loudest,
@@ -84,8 +85,7 @@ class Plugin(SoundSet):
             found = window(clip, (len(clip) - frames) // 2 + off, frames).astype(np.float32)
             return resampled(found.T, frames / SPEC.frames, SPEC.frames).T
         if self.where == "bang":
-            # Not near an edge: an onset alone is no bang yet.
-            return window(clip, loudest(clip) - int(rng.integers(15, SPEC.frames - 35)))
+            return bang(clip, rng)
         found = stretch(clip, rng)
         for _ in range(4):
             if loudness(found) > loudness(clip) - 15:
