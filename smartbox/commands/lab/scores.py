@@ -67,6 +67,10 @@ def _peers(given: Sequence[str], data: Path, names: Any, prefix: str) -> dict[st
     for text in given:
         file, _, labels = text.partition("=")
         path, known = Path(file), tuple(filter(None, labels.split(",")))
+        if path.is_dir():  # a bundle has names and a threshold of its own
+            bundle = build.bundle_of(file)
+            found[bundle.name] = evaluate.evaluate(bundle, data, names, prefix=prefix)
+            continue
         if path.suffix == ".onnx":
             known = known or tuple(COCO.read_text(encoding="utf-8").splitlines())
         with TemporaryDirectory(prefix="smartbox-peer-") as scratch:
