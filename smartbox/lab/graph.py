@@ -92,6 +92,13 @@ def capture(net: Any, mean: float = MEAN, deviation: float = DEVIATION) -> Graph
     return Graph(source, listed, outputs, _shared(listed), round(mean), deviation)
 
 
+def layers(net: Any) -> dict[str, Any]:
+    """The name that a Graph gives each layer with weights, in order -> that layer of `net` (in eval)."""
+    modules = dict(net.named_modules())
+    traced = _Tracer().trace(net.eval())
+    return {node.name: modules[node.target] for node in traced.nodes if node.op == "call_module"}
+
+
 def _conv(name: str, source: str, layer: Any) -> Op:
     """Batch norm folded: w' = w g / sqrt(var + eps), b' = beta - mean g / sqrt(var + eps)."""
     if isinstance(layer, nn.Linear):  # a 1x1 convolution of a map of one pixel

@@ -22,6 +22,7 @@ from tests.lab.conftest import EARS
 # Part -> a call of it that would work, with the names of what `place` holds.
 GOOD = {
     "train": "{recipe} -o {out}/run",
+    "restore": "{bundle} --recipe {detector} -o {out}/old.pt",
     "refit": "{recipe} --checkpoint {checkpoint} -o {out}/new.pt",
     "compare": "{plan} -o {out}/runs --report {report}",
     "rebuild": "muffnet-slot -o {out}/models",
@@ -41,6 +42,7 @@ NEW_FILE, NEW_FOLDER, BUNDLE = ("folder", "below"), ("text", "below"), ("gone", 
 # What of it is a path, and how that may be wrong.
 PATHS = {
     "train": {"{recipe}": FILE, "{out}/run": NEW_FOLDER},
+    "restore": {"{bundle}": BUNDLE, "{detector}": FILE, "{out}/old.pt": NEW_FILE},
     "refit": {"{recipe}": FILE, "{checkpoint}": FILE, "{out}/new.pt": NEW_FILE},
     "compare": {"{plan}": FILE, "{out}/runs": NEW_FOLDER, "{report}": FILE},
     "rebuild": {"muffnet-slot": ("name",), "{out}/models": NEW_FOLDER},
@@ -202,8 +204,8 @@ def test_an_example_is_shown_and_parses(part: argparse.Namespace, smartbox: Call
     parser(["lab"]).parse_args(words)
 
 
-# These need a park of pictures, a user's own model, or minutes: tests/lab has them one by one.
-LONG = {"simulate", "calibrate", "import", "rebuild"}
+# These need a whole recipe's data, a user's own model, or minutes: tests/lab has them one by one.
+LONG = {"restore", "simulate", "calibrate", "import", "rebuild"}
 
 
 @pytest.mark.slow

@@ -96,3 +96,13 @@ def to_rewrite(part: str, text: str) -> Bundle:
         return Bundle.open(Path(text).expanduser())
     found = build.bundle_of(text)
     raise UsageError(f"{text}: {part} writes a bundle anew where it lies; give its directory, {found.path}")
+
+
+def onnx_of(text: str) -> Path:
+    """The ONNX file of a bundle, given by directory or name. BackendError when it has none."""
+    bundle = build.bundle_of(text)
+    found = next((bundle.path / f.path for f in bundle.manifest.files.values() if f.path.endswith(".onnx")), None)
+    if found is None:
+        has = ", ".join(f.path for f in bundle.manifest.files.values())
+        raise BackendError(f"{text}: has no ONNX file, only {has}; give one that lab export wrote")
+    return found

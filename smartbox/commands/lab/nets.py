@@ -1,4 +1,4 @@
-"""The parts that make weights: train, refit, compare, rebuild."""
+"""The parts that make weights: train, restore, refit, compare, rebuild."""
 
 import argparse
 from functools import partial
@@ -32,6 +32,27 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
             given.resumable(args.out, args.recipe, partial(export_classify.restore, wanted))
             checkpoint = train_classify.train(wanted, args.out, args.threads, ranks)
     return {"checkpoint": str(checkpoint), "curve": str(args.out / "curve.csv")} if ranks.first else {}
+
+
+def _restore_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", help="its directory or name; its ONNX file is read")
+    of = "the one that it was trained by, or another with the same net; batch norms are measured on its examples"
+    parser.add_argument("--recipe", type=Path, required=True, help=of)
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the checkpoint, for `start:`")
+    threads(parser)
+
+
+def _restore(args: argparse.Namespace) -> dict[str, Any]:
+    from smartbox.lab import recipe, recipe_classify, restore, training
+
+    weights = given.onnx_of(args.bundle)
+    given.out_file(args.out)
+    training.limit(args.threads)
+    if recipe_classify.task_of(args.recipe) == "detect":
+        restore.detector(recipe.read(args.recipe), weights, args.out)
+    else:
+        restore.classifier(recipe_classify.read(args.recipe), weights, args.out)
+    return {"checkpoint": str(args.out)}
 
 
 def _refit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +130,14 @@ PARTS = (
         "torch",
         _train_arguments,
         _train,
+    ),
+    Part(
+        "restore",
+        "a shipped bundle's weights as a checkpoint, to go on training from",
+        "smartbox lab restore models/lrssd-park --recipe models/lrssd-park/recipe.yaml -o var/lab/run/checkpoint.pt",
+        "torch",
+        _restore_arguments,
+        _restore,
     ),
     Part(
         "refit",
