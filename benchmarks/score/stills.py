@@ -3,7 +3,6 @@
 A still stands for many equal frames, with a camera's noise, or it would rightly be told as frozen.
 """
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import cv2
 import numpy as np
 import yaml
 
-from smartbox.lab.sets.boxed import Plugin as Boxed
+from smartbox.lab import boxtable
 from smartbox.score import Truth
 from smartbox.types import Frame, Image
 
@@ -101,10 +100,7 @@ def _runs(holds: Sequence[bool]) -> list[tuple[int, int]]:
 def lying(data: Path) -> list[tuple[str, str, bool]]:
     """(name, posture, held out) of the pictures whose people were boxed and looked at by eye."""
     table = ROOT / "models" / "muffnet-posture" / "lying.tsv"
-    split = Boxed.model_validate({"folder": data / "lying", "table": table})
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    return [(row["name"], row["posture"], split._held_out(row["name"])) for row in rows]
+    return [(row.name, row.posture, boxtable.held_out(row.name)) for row in boxtable.rows(table, data / "lying")]
 
 
 def lying_truth(name: str, posture: str) -> list[Truth]:

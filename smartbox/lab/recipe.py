@@ -61,6 +61,10 @@ class DataSet(Settings):
     folder: Path
     simulated: Simulated | None = None
     """How the folder is made where it is not there."""
+    boxed: Path | None = None
+    """A table of boxes (`smartbox/lab/boxtable.py`) for a folder of plain pictures; what it holds out is left out."""
+    label: str = "person"
+    """What the table's boxes are."""
     teacher: Path | None = None
     """npz of a teacher's boxes, as `lab teach` writes it."""
     open: tuple[str, ...] = ()
@@ -72,6 +76,12 @@ class DataSet(Settings):
     repeat: dict[str, float] = Field(default_factory=dict)
     """Name prefix -> how much oftener its pictures are drawn."""
     licence: str = ""
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a table where there is none, as of `Recipe`."""
+        said: dict[str, Any] = fields(self)
+        return said if self.boxed else {key: value for key, value in said.items() if key not in ("boxed", "label")}
 
 
 class Stage(Settings):

@@ -17,10 +17,10 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from smartbox.errors import ConfigError
-from smartbox.lab import simulated
+from smartbox.lab import boxtable, simulated
 from smartbox.lab.assign import Targets, cells, losses
 from smartbox.lab.augment import Augment, Example
-from smartbox.lab.data import Picture, load
+from smartbox.lab.data import Picture, load, read_image
 from smartbox.lab.distil import Imitation, Lesson, Teacher
 from smartbox.lab.nets.lrssd import Lrssd
 from smartbox.lab.nets.ssd import Ssd
@@ -99,6 +99,8 @@ def prepare(recipe: Recipe, data: DataSet) -> list[Picture]:
     index = recipe.labels.index
     if data.simulated and not (data.folder / "classes.txt").is_file():
         simulated.write(data.folder, recipe.labels, **data.simulated.model_dump())
+    if data.boxed:
+        return boxed(data.folder, data.boxed, index(data.label))
     found = load(data.folder, recipe.labels)
     if data.teacher:
         groups = [tuple(map(index, members)) for members in recipe.groups.values()]
@@ -108,6 +110,24 @@ def prepare(recipe: Recipe, data: DataSet) -> list[Picture]:
             found = [join(p, taught[p.name], always, rivals) for p in found]
     for start, (said, perhaps) in data.ambiguous.items():
         found = [ambiguous(p, index(said), index(perhaps)) if p.name.startswith(start) else p for p in found]
+    return found
+
+
+def boxed(folder: Path, table: Path, label: int) -> list[Picture]:
+    """The pictures of a table that are not held out; everybody in them is boxed, and nothing else is there."""
+    images: dict[str, Path] = {}
+    boxes: dict[str, list[Any]] = {}
+    for row in boxtable.rows(table, folder):
+        if not boxtable.held_out(row.name):
+            images[row.name] = row.image
+            boxes.setdefault(row.name, []).append(row.box)
+    found = []
+    for name, path in images.items():
+        image = read_image(path)
+        size = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
+        mine = np.array(boxes[name], np.float32) * size
+        none = np.zeros((0, 4), np.float32)
+        found.append(Picture(name, image, mine, np.full(len(mine), label), none, np.zeros(0, np.int64)))
     return found
 
 

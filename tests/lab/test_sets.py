@@ -10,6 +10,7 @@ import pytest
 
 from smartbox import crops
 from smartbox.errors import ConfigError
+from smartbox.lab import boxtable
 from smartbox.lab.sets import DataSet, build
 from smartbox.lab.sets.boxed import Plugin as Boxed
 from smartbox.lab.sets.posts import nearest
@@ -132,7 +133,7 @@ def test_both_ends_of_a_clip_stay_together(people: Path) -> None:
     data = made("boxed", folder=people, table=table, unsure=0)
     assert isinstance(data, Boxed)
     assert check(data, POSTURES) == {"train": {"lying"}, "val": {"lying"}}
-    assert all(data._held_out(f"c_{i:03}_start") == data._held_out(f"c_{i:03}_end") for i in range(20))
+    assert all(boxtable.held_out(f"c_{i:03}_start") == boxtable.held_out(f"c_{i:03}_end") for i in range(20))
     (people / "c_000_end.png").unlink()
     with pytest.raises(ConfigError, match="c_000_end"):
         for part in ("train", "val"):

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from smartbox.lab.recipe import Recipe, Stage
-from smartbox.lab.train_detect import rate, train
+from smartbox.errors import ConfigError
+from smartbox.lab import boxtable
+from smartbox.lab.recipe import DataSet, Recipe, Stage
+from smartbox.lab.train_detect import prepare, rate, train
 
 
 @pytest.fixture
@@ -59,3 +61,25 @@ def test_the_rate_warms_up_and_then_falls_as_a_cosine() -> None:
 
 def test_a_stage_out_of_time_is_over(recipe: Recipe) -> None:
     assert rate(Stage(steps=100, minutes=2), 1, 120.0)[0] == 1.0
+
+
+def test_boxes_of_a_table_but_for_the_clips_that_it_holds_out(recipe: Recipe, tmp_path: Path) -> None:
+    names = [f"clip_{i:03}_{end}" for i in range(20) for end in ("start", "end")]
+    lines = [f"{name}\t0.25\t0.5\t0.75\t1\tlying" for name in names]
+    (tmp_path / "table.tsv").write_text("name\tx0\ty0\tx1\ty1\tposture\n" + "\n".join([*lines, lines[0]]))
+    for name in names:
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((60, 80, 3), np.uint8))
+    data = DataSet(folder=tmp_path, boxed=tmp_path / "table.tsv", label="square")
+    found = {picture.name: picture for picture in prepare(recipe, data)}
+    assert set(found) == {name for name in names if not boxtable.held_out(name)} != set(names)
+    assert found[names[0]].boxes.tolist() == [[20, 30, 60, 60]] * 2
+    assert found[names[0]].classes.tolist() == [0, 0]
+    assert found[names[0]].complete
+    (tmp_path / "table.tsv").write_text(f"name\tx0\ty0\tx1\ty1\n{names[0]}\t0.25\t0.5\t0.75\n")
+    with pytest.raises(ConfigError, match=r"table.tsv:2: is no box; its columns are name, x0"):
+        prepare(recipe, data)
+
+
+def test_a_recipe_without_a_table_is_written_as_ever(recipe: Recipe) -> None:
+    """`lab compare` knows finished runs by what is written."""
+    assert set(recipe.model_dump()["data"][0]) & {"boxed", "label"} == set()

@@ -1,0 +1,52 @@
+"""Pictures whose people somebody has boxed in a table: name, x0, y0, x1, y1 (0–1), posture; tab-separated.
+
+Pictures whose names begin alike up to the second `_` (the two ends of a clip) stay together in the split, so that a
+detector and a classifier that share a table hold the same clips out.
+"""
+
+import csv
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from smartbox.errors import ConfigError
+from smartbox.lab.data import SUFFIXES
+
+VAL_SHARE = 0.25
+COLUMNS = ("name", "x0", "y0", "x1", "y1", "posture")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One box: xyxy as shares of the picture in file `image`."""
+
+    name: str
+    image: Path
+    box: tuple[float, float, float, float]
+    posture: str
+
+
+def rows(table: Path, folder: Path) -> Iterator[Row]:
+    """ConfigError where the table, or a picture that it names, is not there."""
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            said = list(csv.DictReader(file, delimiter="\t"))
+    except OSError as error:
+        raise ConfigError(f"{table} cannot be read: {error.strerror}") from error
+    for number, row in enumerate(said, 2):
+        try:
+            x0, y0, x1, y1 = (float(row[key]) for key in COLUMNS[1:5])
+            name, posture = row["name"], row["posture"]
+        except (KeyError, TypeError, ValueError):
+            raise ConfigError(f"{table}:{number}: is no box; its columns are {', '.join(COLUMNS)}") from None
+        path = next((p for s in SUFFIXES if (p := folder / f"{name}{s}").is_file()), None)
+        if path is None:
+            raise ConfigError(f"{table} names {name}, and {folder} has no such picture")
+        yield Row(name, path, (x0, y0, x1, y1), posture)
+
+
+def held_out(name: str, share: float = VAL_SHARE) -> bool:
+    """Chosen by a sum of the name up to its second `_`."""
+    clip = "_".join(name.split("_")[:2])
+    return zlib.crc32(clip.encode()) % 1000 < 1000 * share
