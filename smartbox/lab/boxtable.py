@@ -1,4 +1,5 @@
 """Pictures whose people somebody has boxed in a table: name, x0, y0, x1, y1 (0–1), posture; tab-separated.
+A line with a name alone is a picture in which there is nobody and nothing.
 
 Pictures whose names begin alike up to the second `_` (the two ends of a clip) stay together in the split, so that a
 detector and a classifier that share a table hold the same clips out.
@@ -19,11 +20,11 @@ COLUMNS = ("name", "x0", "y0", "x1", "y1", "posture")
 
 @dataclass(frozen=True)
 class Row:
-    """One box: xyxy as shares of the picture in file `image`."""
+    """One box, xyxy as shares of the picture in file `image`; None: the picture is empty."""
 
     name: str
     image: Path
-    box: tuple[float, float, float, float]
+    box: tuple[float, float, float, float] | None
     posture: str
 
 
@@ -36,14 +37,16 @@ def rows(table: Path, folder: Path) -> Iterator[Row]:
         raise ConfigError(f"{table} cannot be read: {error.strerror}") from error
     for number, row in enumerate(said, 2):
         try:
-            x0, y0, x1, y1 = (float(row[key]) for key in COLUMNS[1:5])
-            name, posture = row["name"], row["posture"]
+            name, posture, box = row["name"], row.get("posture") or "", None
+            if any(row.get(key) for key in COLUMNS[1:5]):
+                x0, y0, x1, y1 = (float(row[key]) for key in COLUMNS[1:5])
+                box = (x0, y0, x1, y1)
         except (KeyError, TypeError, ValueError):
             raise ConfigError(f"{table}:{number}: is no box; its columns are {', '.join(COLUMNS)}") from None
         path = next((p for s in SUFFIXES if (p := folder / f"{name}{s}").is_file()), None)
         if path is None:
             raise ConfigError(f"{table} names {name}, and {folder} has no such picture")
-        yield Row(name, path, (x0, y0, x1, y1), posture)
+        yield Row(name, path, box, posture)
 
 
 def held_out(name: str, share: float = VAL_SHARE) -> bool:

@@ -51,6 +51,13 @@ class Simulated(Settings):
     count: Annotated[int, Field(gt=0)]
     park: bool = False
     above: Share = 0.0
+    carparks: bool = False
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `carparks` where it is false, as of `Recipe`."""
+        said: dict[str, Any] = fields(self)
+        return said if self.carparks else {key: value for key, value in said.items() if key != "carparks"}
 
 
 class DataSet(Settings):

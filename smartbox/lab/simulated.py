@@ -9,6 +9,7 @@ import numpy as np
 
 from smartbox.progress import each
 from smartbox.simulation import frames
+from smartbox.simulation.carparks import boxed
 from smartbox.simulation.film import Film, Shot
 from smartbox.simulation.scripts import ROUND
 from smartbox.simulation.stages import Scene
@@ -21,24 +22,35 @@ NIGHTS = 0.3
 
 
 def write(
-    folder: Path, labels: tuple[str, ...], seed: int, count: int, *, park: bool = False, above: float = 0.0
+    folder: Path,
+    labels: tuple[str, ...],
+    seed: int,
+    count: int,
+    *,
+    park: bool = False,
+    above: float = 0.0,
+    carparks: bool = False,
 ) -> None:
-    """`count` pictures of 640x360, drawn from `seed`: of random places, or of the park's own scenes.
+    """`count` pictures of 640x360, drawn from `seed`: of random places, the park's own scenes, or random car parks.
 
     above: share of random outdoor places that are seen from straight above.
     """
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     (folder / "classes.txt").write_text("".join(f"{label}\n" for label in labels))
-    pictures = scenes(seed) if park else frames(seed, count, min_visible=VISIBLE, above=above)
+    if carparks:
+        pictures = boxed(seed, count)
+    else:
+        pictures = scenes(seed) if park else frames(seed, count, min_visible=VISIBLE, above=above)
+    kind = "carpark" if carparks else "park" if park else "sim"
     for i in each(range(count), "simulate"):
         image, boxes = next(pictures)
-        name = f"{'park' if park else 'sim'}_{seed}_{i:05}"
+        name = f"{kind}_{seed}_{i:05}"
         cv2.imwrite(str(folder / "images" / f"{name}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 92])
         lines = [
             f"{labels.index(label)} {(x0 + x1) / 2:.5f} {(y0 + y1) / 2:.5f} {x1 - x0:.5f} {y1 - y0:.5f}\n"
-            for label, (x0, y0, x1, y1), _ in boxes
-            if label in labels
+            for label, (x0, y0, x1, y1), visible in boxes
+            if label in labels and visible >= VISIBLE
         ]
         (folder / "labels" / f"{name}.txt").write_text("".join(lines))
 

@@ -120,12 +120,12 @@ def boxed(folder: Path, table: Path, label: int) -> list[Picture]:
     for row in boxtable.rows(table, folder):
         if not boxtable.held_out(row.name):
             images[row.name] = row.image
-            boxes.setdefault(row.name, []).append(row.box)
+            boxes.setdefault(row.name, []).extend([row.box] if row.box else [])
     found = []
     for name, path in images.items():
         image = read_image(path)
         size = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
-        mine = np.array(boxes[name], np.float32) * size
+        mine = np.array(boxes[name], np.float32).reshape(-1, 4) * size
         none = np.zeros((0, 4), np.float32)
         found.append(Picture(name, image, mine, np.full(len(mine), label), none, np.zeros(0, np.int64)))
     return found

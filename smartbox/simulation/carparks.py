@@ -1,4 +1,4 @@
-"""Random car parks for training the slot classifier: pictures, each with its slots and which of them are taken.
+"""Random car parks for training: pictures, each with its slots and which of them are taken, or with its boxes.
 
 Unlike the park's own lot, rows, slant, markings, camera, light and weather are all drawn from the seed.
 """
@@ -13,12 +13,13 @@ from smartbox.geometry import Polygon
 from smartbox.simulation import layout as L
 from smartbox.simulation.backdrop import Backdrop, render_backdrop
 from smartbox.simulation.camera import Camera, Vectors
-from smartbox.simulation.compose import Drawn, Placed, assemble, render_actor
+from smartbox.simulation.compose import Drawn, Placed, Seen, assemble, render_actor
 from smartbox.simulation.layout import Layout
 from smartbox.simulation.lens import random_lens
 from smartbox.simulation.light import Lamp, Light, random_light
 from smartbox.simulation.people import person_mesh, random_person, standing, walking
-from smartbox.simulation.vehicles import random_vehicle, vehicle_mesh
+from smartbox.simulation.training import Labelled
+from smartbox.simulation.vehicles import VehicleKind, random_vehicle, vehicle_mesh
 from smartbox.simulation.worlds import tone, wear
 from smartbox.types import Image
 
@@ -51,6 +52,21 @@ def carparks(
     seed: int, count: int, width: int = 640, height: int = 360, per_scene: int = 3
 ) -> Iterator[tuple[Image, list[Slot]]]:
     """`count` pictures (BGR) with the slots that can be judged; `per_scene` share one place and camera."""
+    for image, slots, _ in _taken(seed, count, width, height, per_scene):
+        yield image, slots
+
+
+def boxed(
+    seed: int, count: int, width: int = 640, height: int = 360, per_scene: int = 3
+) -> Iterator[tuple[Image, list[Labelled]]]:
+    """The same pictures with what a detector should find: who stands, drives or walks there. Free slots are nothing."""
+    for image, _, seen in _taken(seed, count, width, height, per_scene):
+        yield image, [(s.label, s.xyxy, s.visible) for s in seen]
+
+
+def _taken(
+    seed: int, count: int, width: int, height: int, per_scene: int
+) -> Iterator[tuple[Image, list[Slot], list[Seen]]]:
     made = scene = 0
     while made < count:
         rng = np.random.default_rng([seed, scene, 7])
@@ -58,9 +74,9 @@ def carparks(
         layout, bays = _place(rng, light)
         backdrop = render_backdrop(layout, _camera(rng, width, height), light, rng)
         for _ in range(min(per_scene, count - made)):
-            picture, slots = _picture(rng, backdrop, bays)
+            picture, slots, seen = _picture(rng, backdrop, bays)
             image = random_lens(rng, picture, light.night).take(picture, int(rng.integers(1 << 30)))
-            yield image, slots
+            yield image, slots, seen
             made += 1
         scene += 1
 
@@ -123,7 +139,7 @@ def _camera(rng: np.random.Generator, width: int, height: int) -> Camera:
     return Camera(width, height, eye, float(rng.uniform(-40, 40)), pitch, float(rng.uniform(42, 90)))
 
 
-def _picture(rng: np.random.Generator, backdrop: Backdrop, bays: list[Bay]) -> tuple[Image, list[Slot]]:
+def _picture(rng: np.random.Generator, backdrop: Backdrop, bays: list[Bay]) -> tuple[Image, list[Slot], list[Seen]]:
     full = float(rng.choice([0.0, 0.15, 0.5, 0.85, 1.0], p=[0.08, 0.27, 0.35, 0.22, 0.08]))
     night = backdrop.light.night
     owners: list[Bay | None] = []
@@ -136,18 +152,19 @@ def _picture(rng: np.random.Generator, backdrop: Backdrop, bays: list[Bay]) -> t
         cast.append(_passing(rng, bays, night))
         owners.append(None)
     drawn = [render_actor(backdrop, placed) for placed in cast]
-    picture, _ = assemble(backdrop, drawn)
+    picture, seen = assemble(backdrop, drawn)
     shape = (backdrop.camera.height, backdrop.camera.width)
     covers = [(owner, _mask(d, shape)) for owner, d in zip(owners, drawn, strict=True)]
     slots = [slot for bay in bays if (slot := _slot(backdrop, bay, covers)) is not None]
-    return picture, slots
+    return picture, slots, seen
 
 
 def _parked(rng: np.random.Generator, bay: Bay) -> Placed:
-    look = random_vehicle(rng, "car" if rng.random() < 0.95 else "truck")
+    kind: VehicleKind = "car" if rng.random() < 0.95 else "truck"
+    look = random_vehicle(rng, kind)
     x, y = bay.middle + rng.normal(0, (0.12, 0.25))
     heading = bay.heading + float(rng.choice([0, np.pi])) + float(rng.normal(0, 0.05))
-    return Placed("car", vehicle_mesh(look).moved(float(x), float(y), 0.0, heading))
+    return Placed(kind, vehicle_mesh(look).moved(float(x), float(y), 0.0, heading))
 
 
 def _passing(rng: np.random.Generator, bays: list[Bay], night: bool) -> Placed:

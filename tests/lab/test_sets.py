@@ -15,7 +15,7 @@ from smartbox.lab.sets import DataSet, build
 from smartbox.lab.sets.boxed import Plugin as Boxed
 from smartbox.lab.sets.posts import nearest
 from smartbox.manifest import InputSpec
-from smartbox.simulation.carparks import carparks
+from smartbox.simulation.carparks import boxed, carparks
 from smartbox.simulation.postures import rooms
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -58,6 +58,20 @@ def test_the_slots_of_a_car_park_lie_in_the_picture() -> None:
         assert image.shape == (180, 320, 3)
         for slot in slots:
             assert all(0 <= x <= 1 and 0 <= y <= 1 for x, y in slot.polygon)
+
+
+def test_the_boxes_of_a_car_park_are_those_of_its_slots() -> None:
+    """The same pictures: where a slot is taken somebody is boxed, and a free one is nothing."""
+    pairs = list(zip(carparks(1_000_004, 6), boxed(1_000_004, 6), strict=True))
+    assert any(slot.taken for (_, slots), _ in pairs for slot in slots)
+    for (image, slots), (same, boxes) in pairs:
+        assert np.array_equal(image, same)
+        vehicles = [box for label, box, _ in boxes if label in {"car", "truck"}]
+        for slot in slots:
+            if slot.taken:
+                x, y = np.mean(slot.polygon, 0)
+                assert any(x0 <= x <= x1 and y0 <= y <= y1 for x0, y0, x1, y1 in vehicles)
+        assert sum(slot.taken for slot in slots) <= len(vehicles)
 
 
 def test_simulated_rooms_have_every_posture(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from smartbox.lab.simulated import write
 LABELS = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 
 
-@pytest.mark.parametrize("park", [False, True])
-def test_a_folder_of_simulated_pictures_is_read_like_any_other(tmp_path: Path, park: bool) -> None:
-    write(tmp_path, LABELS, 1_000_000, 3, park=park)
+@pytest.mark.parametrize("kind", [{}, {"park": True}, {"carparks": True}])
+def test_a_folder_of_simulated_pictures_is_read_like_any_other(tmp_path: Path, kind: dict[str, bool]) -> None:
+    write(tmp_path, LABELS, 1_000_000, 3, **kind)
     pictures = load(tmp_path, LABELS)
     assert [p.image.shape for p in pictures] == [(360, 640, 3)] * 3
     assert all(len(p.ignore) == 0 for p in pictures)

@@ -66,6 +66,8 @@ def test_a_stage_out_of_time_is_over(recipe: Recipe) -> None:
 def test_boxes_of_a_table_but_for_the_clips_that_it_holds_out(recipe: Recipe, tmp_path: Path) -> None:
     names = [f"clip_{i:03}_{end}" for i in range(20) for end in ("start", "end")]
     lines = [f"{name}\t0.25\t0.5\t0.75\t1\tlying" for name in names]
+    nobody = next(name for name in reversed(names) if not boxtable.held_out(name))
+    lines[names.index(nobody)] = nobody
     (tmp_path / "table.tsv").write_text("name\tx0\ty0\tx1\ty1\tposture\n" + "\n".join([*lines, lines[0]]))
     for name in names:
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((60, 80, 3), np.uint8))
@@ -75,6 +77,7 @@ def test_boxes_of_a_table_but_for_the_clips_that_it_holds_out(recipe: Recipe, tm
     assert found[names[0]].boxes.tolist() == [[20, 30, 60, 60]] * 2
     assert found[names[0]].classes.tolist() == [0, 0]
     assert found[names[0]].complete
+    assert (len(found[nobody].boxes), found[nobody].complete) == (0, True)
     (tmp_path / "table.tsv").write_text(f"name\tx0\ty0\tx1\ty1\n{names[0]}\t0.25\t0.5\t0.75\n")
     with pytest.raises(ConfigError, match=r"table.tsv:2: is no box; its columns are name, x0"):
         prepare(recipe, data)

@@ -17,7 +17,9 @@ def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", default=SIMULATED, metavar="A,B", help=f"in class order; of {SIMULATED}")
     parser.add_argument("--seed", type=seed, required=True, help="training's are 1000000 and more")
     parser.add_argument("--count", type=count, default=1000, help="of pictures (default 1000)")
-    parser.add_argument("--park", action="store_true", help="the park's own scenes instead of random places")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--park", action="store_true", help="the park's own scenes instead of random places")
+    kind.add_argument("--carparks", action="store_true", help="random car parks, many slots of them free")
     parser.add_argument("--above", type=share, default=0.0, help="share of places seen from straight above")
 
 
@@ -28,7 +30,8 @@ def _simulate(args: argparse.Namespace) -> dict[str, Any]:
     if strange := sorted(set(labels) - set(SIMULATED.split(","))):
         raise UsageError(f"--labels {args.labels}: {', '.join(strange)} cannot be drawn; write some of {SIMULATED}")
     given.out_folder(args.out)
-    simulated.write(args.out, labels, args.seed, args.count, park=args.park, above=args.above)
+    kind = {"park": args.park, "above": args.above, "carparks": args.carparks}
+    simulated.write(args.out, labels, args.seed, args.count, **kind)
     return {"folder": str(args.out), "images": args.count}
 
 

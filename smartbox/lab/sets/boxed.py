@@ -21,7 +21,7 @@ class Plugin(People):
 
     def _people(self, part: Part) -> Iterator[Person]:
         for row in boxtable.rows(self.table, self.folder):
-            if boxtable.held_out(row.name, self.val_share) != (part == "val"):
+            if row.box is None or boxtable.held_out(row.name, self.val_share) != (part == "val"):
                 continue
             image = crops.read(row.image)
             height, width = image.shape[:2]
