@@ -24,6 +24,9 @@ GAP = 30.0  # s without a picture after which the fast memory is worth nothing
 AROUND = 0.1  # of a track's box, that is taken for its own on each side: shade, a load, a door
 DOUBT = 0.2  # more than this share of what stood there in the memory of the place: it says nothing of what came
 MANY = 5  # things at one moment: nobody puts down so many, the place itself looks different
+PARTS = 7  # parts that change at one moment, whatever they are: the sun has come out, or the picture is another one
+MOMENT = 3.0  # s: what changes at one moment is known to have changed within so long, the more so the fainter it is
+LAG = 6.0  # s: as long before an object may lie there that the fast memory shows at that moment
 STANDS = 2.0  # s without movement after which a track is no passer-by
 YIELDS = 600.0  # s, time constant with which the place takes over what changed and what nobody could judge
 PARKED = 60.0  # the same for what stands there and has a name: when it is missed for once it must be no object
@@ -79,6 +82,7 @@ class Foreground:
         self._listed: tuple[Static, ...] = ()
         self._ids = count(1)
         self._began = self._time = 0.0
+        self._turned = float("-inf")  # when many parts of the place changed at one moment
 
     def update(
         self, time: float, luma: Image, tracks: Sequence[Track] = (), faults: Collection[Fault] = ()
@@ -154,21 +158,34 @@ class Foreground:
         if changed.mean() > self.settings.max_area:
             self._begin_anew(time, self._things)
             return
+        parts = list(_blobs(changed))
+        if sum(self._is_fresh(ground, *part) for part in parts) > PARTS:
+            self._turned = time - self.settings.settle
+            self._things = [thing for thing in self._things if thing.since < self._turned - LAG]
         before = len(self._things)
-        for where, mask in _blobs(changed):
+        for where, mask in parts:
             whole = np.zeros(known.shape, bool)
             whole[where] = mask
             if (whole & standing).sum() > 0.1 * whole.sum():  # somebody stands there: that is him, or he is with it
                 ground.age[whole] = 0.0
             if np.median(ground.age[where][mask]) < self.settings.settle or (whole & known).any():
                 continue  # too young, or somebody passes: later
-            small = max(mask.shape) < self.settings.min_size * ROWS
-            if small or np.median(ground.doubt[where][mask]) > DOUBT:  # something went away: this is the place
+            turned = abs(time - np.median(ground.age[where][mask]) - self._turned) < MOMENT
+            gone = np.median(ground.doubt[where][mask]) > DOUBT  # what stood there went away: this is the place
+            if turned or gone or not self._is_large(mask):
                 ground.absorb(whole)
             else:
                 self._decide(ground, whole, time)
         if len(self._things) - before > MANY:
             self._begin_anew(time, self._things[:before])
+
+    def _is_large(self, mask: Mask) -> bool:
+        return bool(max(mask.shape) >= self.settings.min_size * ROWS)
+
+    def _is_fresh(self, ground: Ground, where: Slices, mask: Mask) -> bool:
+        """Whether a part is large enough for a thing and has just now kept still for long enough."""
+        young = float(np.median(ground.age[where][mask])) - self.settings.settle
+        return 0 <= young < MOMENT / 2 and self._is_large(mask)
 
     def _begin_anew(self, time: float, keep: Sequence[_Thing] = ()) -> None:
         """The place as such looks different."""

@@ -244,6 +244,32 @@ def test_a_shadow_that_creeps_makes_no_object() -> None:
     assert others(watch(film, 600, 1), None) == []
 
 
+HALF_PLAIN = np.where(np.arange(H)[:, None] < 128, YARD, PLAIN)
+
+
+def shadows(place: np.ndarray) -> np.ndarray:
+    """Hard ones: five on ground that shows through, four on ground that is too plain to."""
+    picture = place.copy()
+    for x in (6, 186, 222, 258, 294):
+        picture[68:98, x : x + 26] *= 0.62
+    for x in range(20, 300, 70):
+        picture[140:153, x : x + 20] *= 0.6
+    return picture
+
+
+@pytest.mark.parametrize("fps", [1.0, 2.0, 5.0])
+def test_the_sun_comes_out_and_all_shadows_are_there_at_once(fps: float) -> None:
+    def sunny(t: float) -> np.ndarray:
+        return shadows(HALF_PLAIN) if t >= 60 else HALF_PLAIN
+
+    assert others(watch(sunny, 150, fps), None) == []
+    # What lay there before still does, and what is put down a little later is found.
+    before = watch(lambda t: with_bag(sunny(t)) if t >= 20 else sunny(t), 150, fps)
+    assert (times(before)[0] < 30, times(before)[1] > 148, others(before)) == (True, True, [])
+    after = watch(lambda t: with_bag(sunny(t)) if t >= 75 else sunny(t), 150, fps)
+    assert (75 < times(after)[0] < 86, times(after)[1] > 148, others(after)) == (True, True, [])
+
+
 def rain(t: float) -> np.ndarray:
     dice = np.random.default_rng(round(t * 100))
     picture = YARD * (1 - 0.1 * min(1, t / 60))
