@@ -28,6 +28,9 @@ DRIVE = [[0.06, 0.66], [0.40, 0.66], [0.40, 0.97], [0.06, 0.97]]
 """The drive before the slots. In no still does anything stand there, but for two persons in the last of seq1."""
 WALKERS = ("seq1_2013-02-22_07_15_01", 2)
 
+EMPTY_DAY, EMPTY_S = "seq0", 120.0
+"""A day on which nobody came, and how long each of its stills is shown: longer than what lies in a lane may."""
+
 LYING_S = 40.0
 ASLEEP_S = 20.0
 
@@ -64,6 +67,12 @@ def held_out(still: Path) -> bool:
     recipe = yaml.safe_load((ROOT / "models" / "muffnet-slot" / "recipe.yaml").read_text(encoding="utf-8"))
     (part,) = (part for part in recipe["data"] if part["type"] == "slots")
     return still.stem.startswith(tuple(part["held_out"]))
+
+
+def learnt_empty(still: Path) -> bool:
+    """Whether the detector has learnt, by its own recipe, that nothing is in it."""
+    table = ROOT / "models" / "lrssd-park" / "empty.tsv"
+    return still.stem in {row.name for row in boxtable.rows(table, still.parent)}
 
 
 def parking_truth(source: str, stills: Sequence[Path], full_ratio: float, hold: float) -> list[Truth]:
