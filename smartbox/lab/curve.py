@@ -1,7 +1,7 @@
 """A training's CSV as a picture."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,26 +13,40 @@ WIDTH, HEIGHT, EDGE = 960, 480, 50
 COLOURS = ((60, 60, 220), (190, 130, 40), (60, 150, 60), (160, 70, 160))  # BGR; the first is the loss
 
 
-def draw(table: Path, path: Path, shares: Sequence[str]) -> None:
-    """Column `loss` against column `step`, scaled to its largest value, and columns of shares (0–1; may have gaps)."""
+def draw(table: Path, path: Path, losses: Sequence[str], shares: Sequence[str] = ()) -> None:
+    """Columns of losses, each scaled to its largest value, and of shares (0–1; may have gaps) against all steps so far.
+
+    Where there is a column `stage`, each stage counts its own steps.
+    """
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
+    if not rows:  # too short a training to have noted anything
+        return
     canvas = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
-    steps = max(int(row["step"]) for row in rows)
-    most = max((float(row["loss"]) for row in rows if row["loss"]), default=1.0)
+    steps = _steps(rows)
     for share in np.linspace(0, 1, 6):
         y = _y(float(share))
         cv2.line(canvas, (EDGE, y), (WIDTH - EDGE, y), (220, 220, 220), 1)
         _text(canvas, f"{share:.1f}", (8, y + 4), (90, 90, 90))
-    _text(canvas, f"{steps} steps", (WIDTH - 2 * EDGE, HEIGHT - 12), (90, 90, 90))
-    for i, column in enumerate(("loss", *shares)):
-        scale = most if column == "loss" else 1.0
-        found = [(int(r["step"]) / steps, float(r[column]) / scale) for r in rows if r[column]]
-        points = np.array([(EDGE + x * (WIDTH - 2 * EDGE), _y(y)) for x, y in found], np.int32).reshape(-1, 1, 2)
+    _text(canvas, f"{steps[-1]} steps", (WIDTH - 2 * EDGE, HEIGHT - 12), (90, 90, 90))
+    for i, column in enumerate((*losses, *shares)):
+        found = [(at / steps[-1], float(row[column])) for at, row in zip(steps, rows, strict=True) if row[column]]
+        most = max((value for _, value in found), default=1.0) if column in losses else 1.0
+        points = np.array([(EDGE + x * (WIDTH - 2 * EDGE), _y(y / most)) for x, y in found], np.int32).reshape(-1, 1, 2)
         cv2.polylines(canvas, [points], False, COLOURS[i % len(COLOURS)], 2, cv2.LINE_AA)
-        name = f"loss / {most:.2f}" if column == "loss" else column
+        name = f"{column} / {most:.2f}" if column in losses else column
         _text(canvas, name, (EDGE + 200 * i, 24), COLOURS[i % len(COLOURS)])
     cv2.imwrite(str(path), canvas)
+
+
+def _steps(rows: Sequence[Mapping[str, str]]) -> list[int]:
+    """Steps over all stages, of which each counts its own."""
+    done, found = 0, list[int]()
+    for before, row in zip([rows[0], *rows], rows, strict=False):
+        if row.get("stage") != before.get("stage"):
+            done = found[-1]
+        found.append(done + int(row["step"]))
+    return found
 
 
 def _y(share: float) -> int:

@@ -202,7 +202,7 @@ def train(recipe: ClassifyRecipe, out: Path, threads: int = 0, ranks: Ranks = AL
         curve.writerow([trainer.step, f"{trainer.seconds:.0f}", "", "", "", *_check(trainer, held_out)])
     trainer.save(checkpoint)
     if ranks.first:
-        draw(table, out / "curve.png", COLUMNS[4:])
+        draw(table, out / "curve.png", COLUMNS[3:4], COLUMNS[4:])
     return checkpoint
 
 

@@ -1,4 +1,4 @@
-"""Trains a detector: AdamW, cosine per stage, exponential mean of the weights, a checkpoint to go on from, a CSV curve.
+"""Trains a detector: AdamW, cosine per stage, exponential mean of the weights, a checkpoint to go on from, a curve.
 
 bfloat16 and channels_last: on a CPU with AVX512-BF16 that is three times as fast as float32.
 """
@@ -20,6 +20,7 @@ from smartbox.errors import ConfigError
 from smartbox.lab import boxtable, simulated
 from smartbox.lab.assign import Targets, cells, losses
 from smartbox.lab.augment import Augment, Example
+from smartbox.lab.curve import draw
 from smartbox.lab.data import Picture, load, read_image
 from smartbox.lab.distil import Imitation, Lesson, Teacher
 from smartbox.lab.nets.lrssd import Lrssd
@@ -201,7 +202,7 @@ class Trainer:
 
 
 def train(recipe: Recipe, out: Path, threads: int = 0, ranks: Ranks = ALONE) -> Path:
-    """Run or go on with `recipe`; leaves checkpoint.pt and curve.csv in `out`. Returns the checkpoint.
+    """Run or go on with `recipe`; leaves checkpoint.pt, curve.csv and curve.png in `out`. Returns the checkpoint.
 
     threads: of the CPU, for each rank; 0 leaves it to torch.
     """
@@ -211,8 +212,11 @@ def train(recipe: Recipe, out: Path, threads: int = 0, ranks: Ranks = ALONE) -> 
     checkpoint = resumed(trainer, out, threads, ranks)
     with ranks.in_turn():
         pictures, weights = gather(recipe)
-    with ranks.table(out / "curve.csv").open("a", newline="", buffering=1) as file:
+    table = ranks.table(out / "curve.csv")
+    with table.open("a", newline="", buffering=1) as file:
         curve = csv.writer(file)
+        if not file.tell():
+            curve.writerow(columns(recipe))
         while trainer.stage < len(recipe.stages):
             stage = recipe.stages[trainer.stage]
             seed = recipe.seed + 1000 * trainer.stage + trainer.step
@@ -226,7 +230,15 @@ def train(recipe: Recipe, out: Path, threads: int = 0, ranks: Ranks = ALONE) -> 
             run(trainer, stage, loader, curve, checkpoint)
             trainer.stage, trainer.step, trainer.seconds = trainer.stage + 1, 0, 0.0
             trainer.save(checkpoint)
+    if ranks.first:
+        draw(table, out / "curve.png", columns(recipe)[4:])
     return checkpoint
+
+
+def columns(recipe: Recipe) -> tuple[str, ...]:
+    """Of curve.csv. step: of its stage; seconds: since that began; from `class` on: losses, as a running mean."""
+    lrssd, taught = recipe.net.head == "lrssd", recipe.distil is not None
+    return ("stage", "step", "seconds", "lr", "class", "box", *["coarse"] * lrssd, *["imitation"] * taught)
 
 
 def run(trainer: Trainer, stage: Stage, loader: Any, curve: Any, checkpoint: Path) -> None:

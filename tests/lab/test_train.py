@@ -1,5 +1,6 @@
 """Training: it runs, learns, keeps a curve, and goes on from its checkpoint."""
 
+import csv
 from pathlib import Path
 
 import cv2
@@ -39,9 +40,12 @@ def recipe(tmp_path: Path) -> Recipe:
 
 def test_the_loss_falls_and_the_curve_says_so(recipe: Recipe, tmp_path: Path) -> None:
     checkpoint = train(recipe, tmp_path / "run")
-    rows = [line.split(",") for line in (tmp_path / "run" / "curve.csv").read_text().splitlines()]
-    assert [row[1] for row in rows] == ["20", "40"]
-    assert float(rows[-1][5]) < float(rows[0][5])  # the boxes get better
+    with (tmp_path / "run" / "curve.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["20", "40"]
+    assert float(rows[-1]["box"]) < float(rows[0]["box"])  # the boxes get better
+    assert list(rows[0]) == ["stage", "step", "seconds", "lr", "class", "box", "coarse"]
+    assert len(np.unique(cv2.imread(str(tmp_path / "run" / "curve.png")))) > 10
     assert {"ema", "net", "optimizer", "at"} <= set(torch.load(checkpoint, weights_only=True))
 
 
