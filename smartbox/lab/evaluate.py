@@ -23,7 +23,7 @@ from smartbox.progress import each
 from smartbox.sources._base import SourceSettings
 from smartbox.types import Detections, Floats, Frame
 
-FLOOR = 1e-7  # AP wants the whole curve, so the shipped threshold is set aside for it; calibrated scores fall steeply
+FLOOR = 1e-10  # AP wants the whole curve: of a raw score that is about 0.001, and calibrated scores fall steeply
 HEIGHTS = {"20-40": (20, 40), "40-80": (40, 80), "80+": (80, 10**9)}
 
 

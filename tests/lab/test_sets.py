@@ -12,6 +12,7 @@ from smartbox import crops
 from smartbox.errors import ConfigError
 from smartbox.lab import boxtable
 from smartbox.lab.sets import DataSet, build
+from smartbox.lab.sets._warped import low_sun
 from smartbox.lab.sets.boxed import Plugin as Boxed
 from smartbox.lab.sets.posts import nearest
 from smartbox.manifest import InputSpec
@@ -51,6 +52,15 @@ def test_simulated_car_parks_are_kept_and_repeat_themselves(tmp_path: Path) -> N
     again = made("carparks", **settings, cache=tmp_path / "other").load(SLOTS, "val")
     first = data.load(SLOTS, "val")
     assert all(np.array_equal(a, b) for a, b in zip(first.arrays, again.arrays, strict=True))
+
+
+def test_a_low_sun_shades_a_part_and_warms_the_rest() -> None:
+    rng = np.random.default_rng(5)
+    grey = np.full((64, 64, 3), 120, np.uint8)
+    seen = [low_sun(grey, rng) for _ in range(50)]
+    assert all(image.shape == grey.shape and image.dtype == np.uint8 for image in seen)
+    assert sum(image.min() < 100 for image in seen) > 35  # stripes that do not miss it
+    assert all((image[..., 2].max() >= image[..., 0].max()) for image in seen)  # where the sun is: more red than blue
 
 
 def test_the_slots_of_a_car_park_lie_in_the_picture() -> None:

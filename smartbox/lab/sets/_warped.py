@@ -27,6 +27,8 @@ class Slots(DataSet):
     """Side of the net's input."""
     skew: float = Field(0.08, ge=0, le=0.4)
     """How far each corner is moved at most, as a share of the side: people draw slots carelessly."""
+    sun: float = Field(0.25, ge=0, le=1)
+    """Share of examples under a low sun, with the shade of posts and trees on them."""
 
     def _cut(self, slots: Iterable[Taken], labels: Sequence[str], part: Part) -> Examples:
         classes = [labels.index("free"), labels.index("occupied")]
@@ -53,4 +55,22 @@ class Slots(DataSet):
         edge = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         matrix = cv2.getPerspectiveTransform(corners, edge)
         out = cv2.warpPerspective(array, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-        return crops.vary(np.asarray(out, np.uint8), rng)
+        seen = np.asarray(out, np.uint8)
+        return crops.vary(low_sun(seen, rng) if rng.random() < self.sun else seen, rng)
+
+
+def low_sun(image: Image, rng: np.random.Generator) -> Image:
+    """`image` in the light of morning or evening: warm where the sun is, bluish in one to three stripes of shade."""
+    height, width = image.shape[:2]
+    stripes = np.zeros((height, width), np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        angle, wide = rng.uniform(0, np.pi), rng.uniform(0.04, 0.6) * width
+        along = np.array([np.cos(angle), np.sin(angle)])
+        across = np.array([-along[1], along[0]]) * wide / 2
+        middle, far = rng.uniform(-0.2, 1.2, 2) * (width, height), along * 2 * width
+        corners = [middle + far + across, middle + far - across, middle - far - across, middle - far + across]
+        cv2.fillPoly(stripes, [np.array(corners).round().astype(np.int32)], 1.0)
+    shade = cv2.GaussianBlur(stripes, (0, 0), rng.uniform(0.3, 4.0))[..., None]
+    warmth = rng.uniform(0, 0.3) * np.array([-1.0, 0.0, 1.0])  # of blue, green, red
+    light = (1 + warmth) * (1 - shade) + rng.uniform(0.25, 0.8) * (1 - 0.6 * warmth) * shade
+    return np.asarray(np.clip(image * light, 0, 255), np.uint8)
