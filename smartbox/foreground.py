@@ -158,34 +158,33 @@ class Foreground:
         if changed.mean() > self.settings.max_area:
             self._begin_anew(time, self._things)
             return
-        parts = list(_blobs(changed))
-        if sum(self._is_fresh(ground, *part) for part in parts) > PARTS:
+        parts = [(where, mask, float(np.median(ground.age[where][mask]))) for where, mask in _blobs(changed)]
+        if sum(self._is_fresh(mask, age) for _, mask, age in parts) > PARTS:
             self._turned = time - self.settings.settle
             self._things = [thing for thing in self._things if thing.since < self._turned - LAG]
         before = len(self._things)
-        for where, mask in parts:
+        for where, mask, kept in parts:
             whole = np.zeros(known.shape, bool)
-            whole[where] = mask
+            whole[where], age = mask, kept
             if (whole & standing).sum() > 0.1 * whole.sum():  # somebody stands there: that is him, or he is with it
-                ground.age[whole] = 0.0
-            if np.median(ground.age[where][mask]) < self.settings.settle or (whole & known).any():
+                ground.age[whole] = age = 0.0
+            if age < self.settings.settle or (whole & known).any():
                 continue  # too young, or somebody passes: later
-            turned = abs(time - np.median(ground.age[where][mask]) - self._turned) < MOMENT
+            turned = abs(time - age - self._turned) < MOMENT
             gone = np.median(ground.doubt[where][mask]) > DOUBT  # what stood there went away: this is the place
             if turned or gone or not self._is_large(mask):
                 ground.absorb(whole)
             else:
-                self._decide(ground, whole, time)
+                self._decide(ground, whole, age, time)
         if len(self._things) - before > MANY:
             self._begin_anew(time, self._things[:before])
 
     def _is_large(self, mask: Mask) -> bool:
         return bool(max(mask.shape) >= self.settings.min_size * ROWS)
 
-    def _is_fresh(self, ground: Ground, where: Slices, mask: Mask) -> bool:
+    def _is_fresh(self, mask: Mask, age: float) -> bool:
         """Whether a part is large enough for a thing and has just now kept still for long enough."""
-        young = float(np.median(ground.age[where][mask])) - self.settings.settle
-        return 0 <= young < MOMENT / 2 and self._is_large(mask)
+        return 0 <= age - self.settings.settle < MOMENT / 2 and self._is_large(mask)
 
     def _begin_anew(self, time: float, keep: Sequence[_Thing] = ()) -> None:
         """The place as such looks different."""
@@ -193,8 +192,8 @@ class Foreground:
         self._ground.restart()
         self._things, self._began = list(keep), time
 
-    def _decide(self, ground: Ground, whole: Mask, time: float) -> None:
-        age = float(np.median(ground.age[whole]))
+    def _decide(self, ground: Ground, whole: Mask, age: float, time: float) -> None:
+        """age: how long (s) the part has kept still."""
         verdict = "unclear" if creeps(ground, whole) else judge(ground, whole)
         if verdict == "object":
             body = cv2.dilate(whole.astype(np.uint8), BOX).astype(bool)
