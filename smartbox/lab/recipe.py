@@ -1,7 +1,7 @@
 """The one file that a training reads: data, net, schedule. Its keys are these fields."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -44,7 +44,22 @@ class Net(Settings):
         return Ssd(SsdSpec(self.backbone, classes)) if self.head == "ssd" else Lrssd(self.spec(classes))
 
 
-class Simulated(Settings):
+class Grown(Settings):
+    """Settings that were fewer once: a later field is written only where it says something.
+
+    `lab compare` knows finished runs by the sum over what is written.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said: dict[str, Any] = fields(self)
+        silent = {key for key in self.later if getattr(self, key) == type(self).model_fields[key].default}
+        return {key: value for key, value in said.items() if key not in silent}
+
+
+class Simulated(Grown):
     """As of `smartbox lab simulate`."""
 
     seed: Annotated[int, Field(ge=1_000_000)]
@@ -52,16 +67,13 @@ class Simulated(Settings):
     park: bool = False
     above: Share = 0.0
     carparks: bool = False
-
-    @model_serializer(mode="wrap")
-    def _as_ever(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `carparks` where it is false, as of `Recipe`."""
-        said: dict[str, Any] = fields(self)
-        return said if self.carparks else {key: value for key, value in said.items() if key != "carparks"}
+    later = ("carparks",)
 
 
-class DataSet(Settings):
+class DataSet(Grown):
     """A YOLO folder to train on."""
+
+    later = ("boxed", "label")
 
     name: str = ""
     """What the manifest calls it."""
@@ -83,12 +95,6 @@ class DataSet(Settings):
     repeat: dict[str, float] = Field(default_factory=dict)
     """Name prefix -> how much oftener its pictures are drawn."""
     licence: str = ""
-
-    @model_serializer(mode="wrap")
-    def _as_ever(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a table where there is none, as of `Recipe`."""
-        said: dict[str, Any] = fields(self)
-        return said if self.boxed else {key: value for key, value in said.items() if key not in ("boxed", "label")}
 
 
 class Stage(Settings):
@@ -119,8 +125,10 @@ class Decoding(Settings):
     cross_label_iou: Share = 0.75
 
 
-class Recipe(Settings):
+class Recipe(Grown):
     """`recipe.yaml`."""
+
+    later = ("mixed",)
 
     name: str
     labels: tuple[str, ...]
@@ -149,13 +157,12 @@ class Recipe(Settings):
                 raise ValueError(f"size {size} is no multiple of {step}, which head {self.net.head} needs")
         return self
 
-    @model_serializer(mode="wrap")
-    def _as_ever(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `mixed` where nothing else was said: `lab compare` knows finished runs by the sum over this."""
-        said: dict[str, Any] = fields(self)
-        if self.mixed is True:
-            del said["mixed"]
-        return said
+    @model_validator(mode="after")
+    def _known_label(self) -> Self:
+        for i, data in enumerate(self.data):
+            if data.boxed and data.label not in self.labels:
+                raise ValueError(f"data.{i}.label: {data.label!r} is none of the labels {', '.join(self.labels)}")
+        return self
 
 
 def read(path: Path) -> Recipe:

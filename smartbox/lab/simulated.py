@@ -39,10 +39,11 @@ def write(
         (folder / part).mkdir(parents=True, exist_ok=True)
     (folder / "classes.txt").write_text("".join(f"{label}\n" for label in labels))
     if carparks:
-        pictures = boxed(seed, count)
+        kind, pictures = "carpark", boxed(seed, count)
+    elif park:
+        kind, pictures = "park", scenes(seed)
     else:
-        pictures = scenes(seed) if park else frames(seed, count, min_visible=VISIBLE, above=above)
-    kind = "carpark" if carparks else "park" if park else "sim"
+        kind, pictures = "sim", frames(seed, count, min_visible=VISIBLE, above=above)
     for i in each(range(count), "simulate"):
         image, boxes = next(pictures)
         name = f"{kind}_{seed}_{i:05}"
@@ -64,5 +65,5 @@ def scenes(seed: int) -> Iterator[tuple[Image, list[Labelled]]]:
             film = Film(Shot(scene, seed + turn, bool(rng.random() < NIGHTS)))
             for time in np.sort(rng.uniform(0, ROUND, PER_FILM)):
                 image, seen = film.take(float(time), int(rng.integers(1 << 30)))
-                yield image, [(s.label, s.xyxy, s.visible) for s in seen if s.visible >= VISIBLE]
+                yield image, [(s.label, s.xyxy, s.visible) for s in seen]
         turn += 1

@@ -116,19 +116,17 @@ def prepare(recipe: Recipe, data: DataSet) -> list[Picture]:
 
 def boxed(folder: Path, table: Path, label: int) -> list[Picture]:
     """The pictures of a table that are not held out; everybody in them is boxed, and nothing else is there."""
-    images: dict[str, Path] = {}
-    boxes: dict[str, list[Any]] = {}
+    shares: dict[Path, list[Any]] = {}
     for row in boxtable.rows(table, folder):
         if not boxtable.held_out(row.name):
-            images[row.name] = row.image
-            boxes.setdefault(row.name, []).extend([row.box] if row.box else [])
+            shares.setdefault(row.image, []).extend([row.box] if row.box else [])
     found = []
-    for name, path in images.items():
+    for path, mine in shares.items():
         image = read_image(path)
         size = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
-        mine = np.array(boxes[name], np.float32).reshape(-1, 4) * size
+        boxes = np.array(mine, np.float32).reshape(-1, 4) * size
         none = np.zeros((0, 4), np.float32)
-        found.append(Picture(name, image, mine, np.full(len(mine), label), none, np.zeros(0, np.int64)))
+        found.append(Picture(path.stem, image, boxes, np.full(len(boxes), label), none, np.zeros(0, np.int64)))
     return found
 
 

@@ -87,6 +87,12 @@ def test_boxes_of_a_table_but_for_the_clips_that_it_holds_out(recipe: Recipe, tm
         prepare(recipe, data)
 
 
+def test_a_table_for_a_label_that_is_none_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    data = {"folder": tmp_path, "boxed": tmp_path / "table.tsv"}
+    with pytest.raises(ValueError, match=r"data.0.label: 'person' is none of the labels square"):
+        Recipe.model_validate({**recipe.model_dump(), "data": [data]})
+
+
 def test_a_recipe_without_a_table_is_written_as_ever(recipe: Recipe) -> None:
     """`lab compare` knows finished runs by what is written."""
     assert set(recipe.model_dump()["data"][0]) & {"boxed", "label"} == set()
