@@ -31,6 +31,7 @@ from smartbox.lab.macs import count  # noqa: E402
 from smartbox.lab.nets.muffnet import MuffNet  # noqa: E402
 from smartbox.lab.quantize import FakeQuant, calibrate  # noqa: E402
 from smartbox.lab.recipe import Net, Recipe  # noqa: E402
+from smartbox.processor import machine  # noqa: E402
 
 LABELS = (6, 80)
 PARK = Net()  # the backbone and features of lrssd-park
@@ -133,7 +134,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, action="append", help="default 6 and 80")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(bench.machine())
+    print(machine())
     for labels in args.labels or LABELS:
         lrssd, ssd = (recipe(head, labels, args.size) for head in ("lrssd", "ssd"))
         ours, plain = cost(lrssd), cost(ssd)

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -23,6 +21,7 @@ from smartbox.bundle import Bundle
 from smartbox.decoders import Decoder
 from smartbox.errors import BackendError
 from smartbox.preprocess import prepare
+from smartbox.processor import machine
 from smartbox.trials import Trials
 from smartbox.types import Floats, Image
 
@@ -54,6 +53,8 @@ class Measurement:
     """Root mean square of the difference, in standard deviations of the golden output."""
     noise_allowed: float | None = None
     agrees: bool = False
+    caveat: str = ""
+    """Why the engine may be off on this processor whatever the model, where it does not agree."""
     fastest: bool = False
 
 
@@ -104,15 +105,16 @@ def measure(bundle: Bundle, settings: Any, name: str, runs: int = 50, hopeless: 
     except BackendError as error:
         return Measurement(name, error=str(error))
     try:
-        return _measure(bundle, session, name, runs, hopeless)
+        return _measure(bundle, session, name, runs, hopeless, settings.caveat())
     except BackendError as error:
         return Measurement(name, error=str(error))
     finally:
         session.close()
 
 
-def _measure(bundle: Bundle, session: Session, name: str, runs: int, hopeless: float) -> Measurement:
+def _measure(bundle: Bundle, session: Session, name: str, runs: int, hopeless: float, caveat: str) -> Measurement:
     found = _agreement(bundle, session, name)
+    agrees = found is not None and found.holds
     one = _inputs(bundle, 1)
     alone = _times(lambda: session.run(one), min(runs, 3))
     if alone.min() < hopeless:
@@ -140,7 +142,8 @@ def _measure(bundle: Bundle, session: Session, name: str, runs: int, hopeless: f
         atol=None if found is None else found.tolerance.atol,
         noise=None if found is None else found.noise,
         noise_allowed=None if found is None else found.tolerance.noise,
-        agrees=found is not None and found.holds,
+        agrees=agrees,
+        caveat="" if agrees else caveat,
     )
 
 
@@ -253,7 +256,7 @@ def _disagreement(m: Measurement) -> str:
     if m.max_abs_error is None:
         return "the bundle has no golden outputs"
     mean = "" if m.noise_allowed is None else f", by {m.noise:.3g} in the mean, allowed {m.noise_allowed:.3g}"
-    return f"off by {m.max_abs_error:.3g}, allowed {m.atol:.3g}{mean}"
+    return f"off by {m.max_abs_error:.3g}, allowed {m.atol:.3g}{mean}{m.caveat and f' ({m.caveat})'}"
 
 
 def _remembered(path: Path) -> dict[str, Any]:
@@ -272,17 +275,6 @@ def _write(path: Path, entries: dict[str, Any]) -> None:
         part.replace(path)
     except OSError:
         return
-
-
-def machine() -> str:
-    """What this machine is, in words."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    wanted = ("model name", "Model", "CPU part", "Hardware")  # x86 has the first, ARM some of the others
-    found = dict.fromkeys(line.partition(":")[2].strip() for line in lines if line.startswith(wanted))
-    return f"{platform.machine()}, {os.cpu_count()} cores, {', '.join(found) or platform.processor() or 'unknown'}"
 
 
 def _fingerprint(names: list[str]) -> str:

@@ -27,7 +27,7 @@ WEIGHTS = {
     "boxes": RNG.integers(-127, 128, (12, 12), np.int8),
 }
 W_SCALE, OUT_SCALE, OUT_ZERO = 1 / 4096, 0.5, 3
-INPUT = np.arange(2 * 12, dtype=np.uint8).reshape(2, 2, 2, 3) * np.uint8(10)
+INPUT = np.arange(2 * 12, dtype=np.uint8).reshape(2, 2, 2, 3) * np.uint8(5)  # two products of it fit into 16 bits
 
 
 def float_outputs(image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -37,19 +37,20 @@ def float_outputs(image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
     return {"scores": result["scores"].reshape(-1, 3, 2), "boxes": result["boxes"].reshape(-1, 3, 4)}
 
 
-def onnx_bytes(batch: int | str = "batch") -> bytes:
-    """QDQ int8, opset 13."""
+def onnx_bytes(batch: int | str = "batch", boxes: NDArray[np.int8] = WEIGHTS["boxes"]) -> bytes:
+    """QDQ int8, opset 13. boxes: 12 x 12 weights, other than the usual ones."""
+    weights = WEIGHTS | {"boxes": boxes}
     constants = {
         "one": np.array(1.0, np.float32),
         "zero": np.array(0, np.uint8),
         "w_scale": np.array(W_SCALE, np.float32),
-        "w_zero": np.array(0, np.int8),
         "out_scale": np.array(OUT_SCALE, np.float32),
         "out_zero": np.array(OUT_ZERO, np.int8),
         "flat": np.array([-1, 12]),
         "shape_scores": np.array([-1, 3, 2]),
         "shape_boxes": np.array([-1, 3, 4]),
-        **{f"w_{name}": w.T.copy() for name, w in WEIGHTS.items()},
+        **{f"w_{name}": w.T.copy() for name, w in weights.items()},
+        **{f"w_{name}_zero": np.array(0, np.int8) for name in weights},
     }
     nodes = [
         helper.make_node("DequantizeLinear", ["image", "one", "zero"], ["pixels"]),
@@ -58,7 +59,7 @@ def onnx_bytes(batch: int | str = "batch") -> bytes:
     for name in WEIGHTS:
         stored = "scores" if name == "scores" else "boxes_q"
         nodes += [
-            helper.make_node("DequantizeLinear", [f"w_{name}", "w_scale", "w_zero"], [f"{name}_w"]),
+            helper.make_node("DequantizeLinear", [f"w_{name}", "w_scale", f"w_{name}_zero"], [f"{name}_w"]),
             helper.make_node("MatMul", ["row", f"{name}_w"], [f"{name}_y"]),
             helper.make_node("Reshape", [f"{name}_y", f"shape_{name}"], [f"{name}_r"]),
             helper.make_node("QuantizeLinear", [f"{name}_r", "out_scale", "out_zero"], [stored]),

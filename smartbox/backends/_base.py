@@ -30,6 +30,10 @@ class BackendSettings(Settings):
     def installed(cls) -> bool:
         return not cls.modules or any(find_spec(module) is not None for module in cls.modules)
 
+    def caveat(self) -> str:
+        """Why 8-bit outputs may be off on this very processor, whatever the model; empty where they are not."""
+        return ""
+
 
 class Session(ABC):
     """An opened, warm model. Not for several threads at once; the inference worker owns it.

@@ -33,11 +33,10 @@ class Plugin(BackendSettings):
         self._require(onnxruntime.get_available_providers(), "this onnxruntime was built with")
         foreign = foreign_errors(state)
         try:
-            engine = onnxruntime.InferenceSession(
-                data,
-                self._options(onnxruntime),
-                providers=[(p, self.provider_options.get(p, {})) for p in self.providers],
-            )
+            try:
+                engine = self._engine(onnxruntime, data, precise=True)
+            except foreign:  # it cannot, where layers share the zero of their weights
+                engine = self._engine(onnxruntime, data, precise=False)
         except foreign as error:
             raise BackendError(f"onnxruntime: {bundle.name}: {error}") from error
         self._require(engine.get_providers(), "this machine could start")
@@ -48,6 +47,16 @@ class Plugin(BackendSettings):
     def _require(self, present: list[str], who: str) -> None:
         if absent := [p for p in self.providers if p not in present]:
             raise BackendError(f"onnxruntime: provider {', '.join(absent)} is absent; {who} {', '.join(present)}")
+
+    def _engine(self, onnxruntime: Any, data: bytes, *, precise: bool) -> Any:
+        """precise: on x86 without VNNI take the slower 8-bit kernels, whose sums are not cut off at 16 bits.
+
+        Elsewhere it changes nothing.
+        """
+        options = self._options(onnxruntime)
+        options.add_session_config_entry("session.x64quantprecision", str(int(precise)))
+        providers = [(p, self.provider_options.get(p, {})) for p in self.providers]
+        return onnxruntime.InferenceSession(data, options, providers=providers)
 
     def _options(self, onnxruntime: Any) -> Any:
         options = onnxruntime.SessionOptions()

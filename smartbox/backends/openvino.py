@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from smartbox import processor
 from smartbox.backends._base import BackendSettings, Session, Tensors, pick, weights
 from smartbox.bundle import Bundle
 from smartbox.errors import BackendError
@@ -28,6 +29,11 @@ class Plugin(BackendSettings):
     options: dict[str, str] = Field(default_factory=dict)
     """Properties of the device, as OpenVINO names them, e.g. CACHE_DIR: /var/lib/smartbox/openvino (a GPU or NPU
     then compiles a model once, not at every start)."""
+
+    def caveat(self) -> str:
+        if not self.device.startswith("CPU") or processor.whole_sums():
+            return ""
+        return "this processor has no VNNI, without which OpenVINO cuts off sums of 8-bit products"
 
     def open(self, bundle: Bundle) -> Session:
         """Load, compile and warm up. BackendError when the device is absent or the file is no model."""

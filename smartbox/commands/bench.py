@@ -18,6 +18,7 @@ from smartbox.bundle import Bundle, installed
 from smartbox.closeup import EVERY
 from smartbox.commands._args import UsageError, count, positive
 from smartbox.config import default_state_dir
+from smartbox.processor import machine
 
 CROPS = 40  # slots of a camera that the cost of a classifier is told for
 EXAMPLE = "smartbox bench -c /etc/smartbox/smartbox.yaml --fps 5"
@@ -45,9 +46,9 @@ def main(args: argparse.Namespace) -> int:
         return 1
     rows = [_row(bundle, args, state_dir) for bundle in bundles]
     if args.json:
-        print(json.dumps({"machine": bench.machine(), "fps": args.fps, "bundles": rows}, indent=2))
+        print(json.dumps({"machine": machine(), "fps": args.fps, "bundles": rows}, indent=2))
     else:
-        print(bench.machine())
+        print(machine())
         for row in rows:
             print(_table(row, args.fps))
     return 0 if all(_well(row) for row in rows) else 1
@@ -127,6 +128,7 @@ def _table(row: dict[str, Any], fps: float) -> str:
     text = _columns(lines)
     for m in row["measurements"]:
         text.append(f"{m['backend']}: {m['error']}" if m["error"] else _said(m, fps, row["task"]))
+    text += [f"{m['backend']} disagrees: {m['caveat']}" for m in row["measurements"] if m["caveat"]]
     text += [f"{name}: {why}" for name, why in row["left_out"].items()]
     if row["chosen"]:
         text.append(f"auto is now {row['chosen']} for {row['name']}, remembered in {row['remembered_in']}")

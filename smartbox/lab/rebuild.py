@@ -199,7 +199,6 @@ def _release(step: Step) -> export.Release:
 
 def _checked(bundle: Bundle) -> Bundle:
     """As `smartbox models verify` and `bench` would: whole, and every engine that is here within what golden allows."""
-    problems = [*bundle.verify(), *(f"{name}: {said}" for name, said in formats.check(bundle).items() if said)]
-    if problems:
+    if problems := [*bundle.verify(), *formats.wrong(bundle)]:
         raise BackendError(f"{bundle.path}: {'; '.join(problems)}")
     return bundle

@@ -45,10 +45,20 @@ def optimizer(parameters: Iterable[Any], weight_decay: float) -> torch.optim.Ada
 
 
 def precision(mixed: Mixed, device: str) -> torch.dtype | None:
-    """What `mixed` means on a device; None: float32 throughout."""
+    """What `mixed` means on a device; None: float32 throughout.
+
+    true on a CPU is bfloat16 only where torch has fast kernels for it: without, a convolution takes minutes.
+    """
     if isinstance(mixed, str):
         return torch.float16 if mixed == "float16" else torch.bfloat16
-    return (torch.float16 if device == "cuda" else torch.bfloat16) if mixed else None
+    if not mixed or (device == "cpu" and not fast_bfloat16()):
+        return None
+    return torch.float16 if device == "cuda" else torch.bfloat16
+
+
+def fast_bfloat16() -> bool:
+    """Whether this CPU has them (on x86 from AVX-512 on)."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class Descent:

@@ -55,3 +55,27 @@ def test_a_file_that_renamed_its_tensors_matches_by_shape(tmp_path: Path) -> Non
     session = Plugin().open(bundle)
     assert len(session.run({"image": tiny.INPUT})["boxes"]) == 2
     session.close()
+
+
+def test_sums_of_large_products_are_whole(tmp_path: Path) -> None:
+    """8-bit products of full size, two by two: on x86 without VNNI the fast kernels cut them off at 16 bits."""
+    weights = np.repeat(np.int8([[127] * 6 + [0] * 6]), 12, 0)
+    bundle = tiny.write(tmp_path / "tiny", "onnxruntime", files={"onnxruntime": tiny.onnx_bytes(boxes=weights)})
+    session = Plugin().open(bundle)
+    boxes = session.run({"image": np.full((1, 2, 2, 3), 255, np.uint8)})["boxes"]
+    session.close()
+    np.testing.assert_allclose(boxes, 255 * 127 * 6 * tiny.W_SCALE, atol=0.3)
+
+
+def test_layers_that_share_a_zero_open_all_the_same(tmp_path: Path) -> None:
+    """On x86 without VNNI the kernels whose sums are whole cannot be had for these."""
+    import onnx
+
+    model = onnx.load_from_string(tiny.onnx_bytes())
+    for node in model.graph.node:
+        node.input[:] = ["w_boxes_zero" if n == "w_scores_zero" else n for n in node.input]
+    bundle = tiny.write(tmp_path / "tiny", "onnxruntime", files={"onnxruntime": model.SerializeToString()})
+    session = Plugin().open(bundle)
+    boxes = session.run({"image": tiny.INPUT})["boxes"]
+    session.close()
+    np.testing.assert_allclose(boxes, tiny.float_outputs(tiny.INPUT)["boxes"], atol=0.3)
