@@ -64,7 +64,9 @@ def test_rounding_changes_little(case: Case) -> None:
 
 def test_onnxruntime_computes_what_torch_with_rounding_does(case: Case, tmp_path: Path) -> None:
     to_onnx(case.quant, (SIZE, SIZE, 3), tmp_path / "m.onnx")
-    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")  # as our backend does
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), options, providers=["CPUExecutionProvider"])
     scores, boxes = session.run(["scores", "boxes"], {"image": case.pixels.numpy()})
     agree(case, "scores", scores, slice(None), 4)
     agree(case, "boxes", boxes, slice(None), 4)

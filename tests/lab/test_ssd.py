@@ -19,6 +19,7 @@ from smartbox.lab.recipe import Recipe
 from smartbox.lab.train_detect import Trainer
 from smartbox.pipeline import WHOLE
 from smartbox.types import Detections
+from tests.judging import judge
 
 TINY = SsdSpec(MuffSpec(8, (16, 24, 32), (8, 8, 16)), 3)
 SIDE = 128
@@ -120,7 +121,7 @@ def test_every_engine_runs_it_and_the_box_reads_its_boxes(bundle: Bundle, backen
     session = plugin().open(bundle)
     outputs = session.run(inputs)
     session.close()
-    assert compare(outputs, wanted, bundle.manifest.golden.tolerance_of(backend)).holds
+    judge(compare(outputs, wanted, bundle.manifest.golden.tolerance_of(backend)), plugin())
     found = decoders.build(bundle.manifest).decode({k: v[0] for k, v in outputs.items()}, WHOLE)
     right = decoders.build(bundle.manifest).decode({k: v[0] for k, v in wanted.items()}, WHOLE)
     assert isinstance(found, Detections) and isinstance(right, Detections)
