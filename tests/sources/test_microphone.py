@@ -41,7 +41,9 @@ def test_what_is_played_is_heard(pulse: Pulse, tmp_path: Path) -> None:
     with pulse.play("street", tmp_path / "tone.wav"):
         chunks = listen(6, threading.Event())
     assert {(c.source, c.rate, len(c.samples)) for c in chunks} == {("mic", RATE, RATE // 2)}
-    assert np.diff([c.time for c in chunks]) == pytest.approx(0.5, abs=0.05)
+    apart = np.diff([c.time for c in chunks])
+    assert np.median(apart) == pytest.approx(0.5, abs=0.05)
+    assert apart.min() > 0.45  # a machine that stands still leaves gaps, never sound twice
     spectrum = np.abs(np.fft.rfft(chunks[-1].samples))
     assert abs(int(spectrum.argmax()) * 2 - 1000) <= 4
     assert np.abs(chunks[-1].samples).max() == pytest.approx(0.4, abs=0.05)
