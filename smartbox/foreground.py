@@ -31,6 +31,10 @@ STANDS = 2.0  # s without movement after which a track is no passer-by
 YIELDS = 600.0  # s, time constant with which the place takes over what changed and what nobody could judge
 PARKED = 60.0  # the same for what stands there and has a name: when it is missed for once it must be no object
 FOLLOWS = 20.0  # s, time constant with which an object's look follows the light on it
+DOUBTED = (
+    0.65  # score below which a track that began on an object, and never moved, may be a bag that is taken for a car
+)
+SMALLER = 0.5  # share of an object below which a part that touches it is of it: a handle, a strap
 SEATED = 300.0  # the same for persons: what they put down beside them must not be taken over as well
 
 
@@ -70,6 +74,14 @@ class _Thing:
     found: float
     alike: float = 1.0
     usual: float = 1.0
+
+    def grow(self, ground: Ground, body: Mask) -> None:
+        """Take in what touches it; where it was before it is known by the edges that it had."""
+        body[self.where] |= self.mask
+        edges, where = np.zeros(body.shape, np.complex64), extent(body)
+        edges[where] = edges_at(ground.fast, where)
+        edges[self.where][self.mask] = self.edges[self.mask]
+        self.where, self.mask, self.edges = where, body[where], edges[where]
 
 
 class Foreground:
@@ -115,7 +127,7 @@ class Foreground:
         ground.update(now, min(step, GAP), self._yields(min(step, GAP), parked, seated))
         self._follow(ground, known, time, min(step, GAP))
         self._discover(ground, known, parked | seated, time)
-        self._listed = tuple(self._static(t, now.shape) for t in self._things if self._is_listed(t, tracks, now.shape))
+        self._listed = tuple(self._list(tracks, now.shape))
         return self._listed
 
     def _yields(self, step: float, parked: Mask, seated: Mask) -> Floats:
@@ -196,19 +208,32 @@ class Foreground:
         """age: how long (s) the part has kept still."""
         verdict = "unclear" if creeps(ground, whole) else judge(ground, whole)
         if verdict == "object":
-            body = cv2.dilate(whole.astype(np.uint8), BOX).astype(bool)
-            where, since = extent(body), time - age - ground.lag(whole)
-            self._things.append(_Thing(next(self._ids), where, body[where], edges_at(ground.fast, where), since, time))
+            self._add(ground, whole, time - age - ground.lag(whole), time)
         elif verdict != "unclear" or age > 4 * self.settings.settle:
             ground.absorb(whole)
 
-    def _is_listed(self, thing: _Thing, tracks: Sequence[Track], shape: tuple[int, ...]) -> bool:
-        """It is found, and it is not something that the model knows by now."""
-        box = _box(thing.where, shape)
-        return thing.found == self._time and not any(_same(box, t.xyxy) for t in tracks)
+    def _add(self, ground: Ground, whole: Mask, since: float, time: float) -> None:
+        """An object of its own, unless it is but a smaller part that touches one: that takes it in."""
+        body = cv2.dilate(whole.astype(np.uint8), BOX).astype(bool)
+        for thing in self._things:
+            if body.sum() < SMALLER * thing.mask.sum() and (body[thing.where] & thing.mask).any():
+                thing.grow(ground, body)
+                return
+        where = extent(body)
+        self._things.append(_Thing(next(self._ids), where, body[where], edges_at(ground.fast, where), since, time))
 
-    def _static(self, thing: _Thing, shape: tuple[int, ...]) -> Static:
-        return Static(thing.id, _box(thing.where, shape), min(1.0, thing.alike), thing.since)
+    def _list(self, tracks: Sequence[Track], shape: tuple[int, ...]) -> Iterator[Static]:
+        """Those that are found, and are not something that the model knows by now."""
+        for thing in (t for t in self._things if t.found == self._time):
+            box = _box(thing.where, shape)
+            names = [t for t in tracks if _same(box, t.xyxy)]
+            if all(_is_doubtful(t, thing) for t in names):
+                yield Static(thing.id, box, min(1.0, thing.alike), thing.since, mistaken=bool(names))
+
+
+def _is_doubtful(track: Track, thing: _Thing) -> bool:
+    """The model began to see something only where an object lay already, it never moved, and it is not sure of it."""
+    return track.score < DOUBTED and track.moved_at == track.first_seen > thing.since
 
 
 def _standing(tracks: Sequence[Track], time: float) -> tuple[list[Box], list[Box]]:

@@ -22,6 +22,9 @@ class Zone:
     slots: Mapping[str, Polygon] = field(default_factory=dict)
 
 
+LAST = 1 - 1e-6  # of the picture: a border belongs to what lies below it, and below 1 lies nothing
+
+
 def contains(polygon: Sequence[Point], point: Point) -> bool:
     """Even-odd test whether `point` lies inside `polygon`."""
     x, y = point
@@ -91,7 +94,8 @@ def covered(polygon: Sequence[Point], box: Box) -> float:
 
 
 def bottom_center(box: Box) -> Point:
-    return ((box[0] + box[2]) / 2, box[3])
+    """Where it stands. What the lower edge of the picture cuts off stands in its last row: in zones drawn to there."""
+    return ((box[0] + box[2]) / 2, min(box[3], LAST))
 
 
 def center(box: Box) -> Point:

@@ -172,13 +172,15 @@ Fault = Literal["dark", "bright", "blurred", "frozen", "moved"]
 class Static:
     """Stationary foreground: something was put down and stays, and it bears no label that the model knows.
 
-    score: how much it still looks as when it came to rest, 0–1; since: when it came to rest, s.
+    score: how much it still looks as when it came to rest, 0–1; since: when it came to rest, s; mistaken: the model
+    takes it for something that it knows, but began to only when it lay there, and is not sure of it.
     """
 
     id: int
     xyxy: Box
     score: float
     since: float
+    mistaken: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.bench_contrast import Plain, in_zone
 from benchmarks.score.scenario import FPS, watch_of
 from smartbox.config import Config
-from smartbox.geometry import contains
+from smartbox.geometry import bottom_center, contains
 from smartbox.types import Detections
 
 Hit = Callable[[Detections], bool]
@@ -58,7 +58,7 @@ def _covers(middle: Sequence[float]) -> Hit:
 
 def _so_many(polygon: Any, n: int) -> Hit:
     def hit(found: Detections) -> bool:
-        feet = (((b[0] + b[2]) / 2, b[3]) for i, b in enumerate(found.xyxy) if found.label(i) == "person")
-        return sum(contains(polygon, (float(x), float(y))) for x, y in feet) >= n
+        people = (b.tolist() for i, b in enumerate(found.xyxy) if found.label(i) == "person")
+        return sum(contains(polygon, bottom_center(b)) for b in people) >= n
 
     return hit

@@ -193,9 +193,10 @@ class RuleSettings(Settings, ABC):
             and longer_side(t.xyxy) >= self.min_size
         ]
 
-    def _lying(self, scene: Scene, zones: Sequence[Zone]) -> list[Match]:
-        """What was put down in a zone and has no label, large enough."""
-        large = [s for s in scene.static if longer_side(s.xyxy) >= self.min_size]
+    def _lying(self, scene: Scene, zones: Sequence[Zone], *, mistaken: bool = False) -> list[Match]:
+        """What was put down in a zone and has no label, large enough; with `mistaken` also what was given one late."""
+        nameless = [s for s in scene.static if mistaken or not s.mistaken]
+        large = [s for s in nameless if longer_side(s.xyxy) >= self.min_size]
         return [static_match(s, zone) for s in large if (zone := self._zone_of(s, zones))]
 
     def _located(self, tracks: Iterable[Track], zones: Sequence[Zone]) -> list[Match]:

@@ -15,7 +15,8 @@ from smartbox.types import Match, Scene
 class Plugin(RuleSettings):
     """Begins for each object of its own; ends when it has been gone for `clear`.
 
-    An object is what stays where there was nothing before, and is neither a person nor anything that the model knows.
+    An object is what stays where there was nothing before, and is neither a person nor anything that the model knows:
+    a bag that it takes for a car only after a while, and is not sure of, is an object.
     While somebody stands beside it, its time does not begin.
     """
 
@@ -33,7 +34,8 @@ class Plugin(RuleSettings):
     def matches(self, scene: Scene, zones: Sequence[Zone], active: frozenset[str]) -> list[Match]:
         known = [t for t in self._eligible(scene, self.labels, active) if stands(t, scene.time)]
         found = self._located(known, zones)
-        return [m for m in (*self._lying(scene, zones), *found) if m.xyxy and longer_side(m.xyxy) <= self.max_size]
+        lying = self._lying(scene, zones, mistaken=True)  # a bag that the model now and then takes for a car
+        return [m for m in (*lying, *found) if m.xyxy and longer_side(m.xyxy) <= self.max_size]
 
     def blind(self, scene: Scene) -> bool:
         """A picture that shows nothing does not show that the object is gone."""
