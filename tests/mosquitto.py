@@ -19,7 +19,7 @@ from tests.ports import free_port
 SHIPPED = Path(__file__).resolve().parent.parent / "deploy" / "broker" / "mosquitto.conf"
 # Paths, listeners and users are the test's own; all else is as shipped.
 _OWN = re.compile(r"^\s*(#.*|persistence_location|listener|password_file|acl_file|allow_anonymous)\b.*$|^\s*#.*$")
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def wait_for(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:

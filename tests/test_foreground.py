@@ -174,6 +174,34 @@ def test_a_parked_car_is_none_and_neither_is_its_empty_place(label: str) -> None
     assert others(seen, None) == []
 
 
+def known(t: float, begins: float, score: float, moved_at: float | None = None) -> list[Track]:
+    """The bag, taken for a car from `begins` on."""
+    moved = begins if moved_at is None else moved_at
+    return [Track(1, "car", BAG, score, begins, t, moved, ((0.0, 0.0), (0.0, 0.0)))] if t >= begins else []
+
+
+@pytest.mark.parametrize(
+    ("begins", "score", "moved_at", "listed"),
+    [(50, 0.5, None, True), (50, 0.9, None, False), (50, 0.5, 55, False), (20, 0.5, None, False)],
+    ids=["late and doubtful", "sure", "it moved", "from the start"],
+)
+def test_a_bag_that_is_taken_for_a_car(begins: float, score: float, moved_at: float | None, listed: bool) -> None:
+    seen = watch(bag_from(20), 90, tracks=lambda t: known(t, begins, score, moved_at))
+    late = [s for t, now in seen if t >= 60 for s in now]
+    assert bool(late) is listed
+    assert all(s.mistaken for s in late)
+    assert not any(s.mistaken for t, now in seen if t < begins for s in now)
+
+
+@pytest.mark.parametrize(("high", "count"), [(8, 1), (40, 2)], ids=["a handle", "another, larger one"])
+def test_a_smaller_part_that_touches_an_object_is_of_it(high: int, count: int) -> None:
+    above: Box = (152 / W, (110 - high) / H, 162 / W, 110 / H)
+    seen = watch(lambda t: with_bag(bag_from(20)(t), 200, above) if t >= 50 else bag_from(20)(t), 110)
+    assert len(seen[-1][1]) == count
+    assert seen[-1][1][0].id == 1
+    assert seen[-1][1][0].since == pytest.approx(20, abs=2)
+
+
 # Light and weather ---------------------------------------------------------------------------------------------------
 
 

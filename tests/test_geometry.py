@@ -13,6 +13,7 @@ from smartbox.geometry import (
     bottom_center,
     center,
     clip,
+    bottom_center,
     contains,
     covered,
     crosses,
@@ -71,6 +72,12 @@ def test_a_point_on_a_border_shared_by_two_zones_is_in_exactly_one() -> None:
     left = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
     right = ((0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 1.0))
     assert contains(left, (0.5, 0.5)) + contains(right, (0.5, 0.5)) == 1
+
+
+def test_what_the_lower_edge_cuts_off_stands_in_the_picture() -> None:
+    whole = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    assert contains(whole, bottom_center((0.2, 0.5, 0.4, 1.0)))
+    assert bottom_center((0.2, 0.5, 0.4, 0.9)) == pytest.approx((0.3, 0.9))
 
 
 @given(polygons(), point)

@@ -74,7 +74,7 @@ class Script:
     silent: Sequence[tuple[float, float]] = ()  # no frame arrives
     motion: float | Callable[[float], float] | None = None  # the same rate everywhere
     faults: Mapping[tuple[float, float], Fault] = field(default_factory=dict)
-    objects: Sequence[Thing] = ()  # stationary foreground, told as late as its `first` says
+    objects: Sequence[Thing] = ()  # stationary foreground, told as late as its `first` says; a label: mistaken for it
     sounds: Callable[[float], Mapping[str, float]] | None = None
     postures: Callable[[float], Mapping[int, Mapping[str, float]]] | None = None
     slots: Callable[[float], Mapping[str, Mapping[str, float]]] | None = None
@@ -108,7 +108,11 @@ class Script:
                 picture=frozenset(fault for (a, b), fault in self.faults.items() if a <= time < b),
                 postures=self.postures(time) if self.postures else {},
                 slots=self.slots(time) if self.slots else {},
-                static=tuple(Static(o.id, o.at(time), o.score, o.start) for o in self.objects if o.told(time)),
+                static=tuple(
+                    Static(o.id, o.at(time), o.score, o.start, mistaken=o.label != "object")
+                    for o in self.objects
+                    if o.told(time)
+                ),
                 faulty_since={fault: a for (a, b), fault in self.faults.items() if a <= time < b},
             )
 

@@ -506,6 +506,19 @@ def test_suitcases_of_a_model_that_knows_them() -> None:
     assert told(play(runner("left_object", labels=["suitcase"]), Script([case], 200))) == [("begin", 70.0)]
 
 
+def test_a_bag_that_is_mistaken_for_a_car_is_left_and_no_object_in_the_lane() -> None:
+    """In the lane the car that it is taken for is told."""
+    objects = [Thing(1, 10, 50, label="object"), Thing(1, 50, 300, label="car")]
+    assert told(play(runner("left_object"), Script(objects=objects, until=250))) == [("begin", 70.0)]
+    assert play(runner("fire_lane"), Script(objects=objects, until=250)) == []
+
+
+def test_who_is_cut_off_by_the_lower_edge_stands_in_a_zone_that_is_drawn_to_it() -> None:
+    below = {"lane": Zone("lane", "east", ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0)))}
+    guard = person(1, 10, 60, (0.4, 0.6, 0.6, 1.0))
+    assert len(play(runner("intrusion", zones=below), Script([guard], 50))) == 1
+
+
 def test_an_object_in_the_lane_escalates_too() -> None:
     pallet = Thing(1, 10, 400, label="object")
     events = play(runner("fire_lane", update="1h"), Script(objects=[pallet], until=440))
