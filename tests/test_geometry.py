@@ -13,7 +13,6 @@ from smartbox.geometry import (
     bottom_center,
     center,
     clip,
-    bottom_center,
     contains,
     covered,
     crosses,
