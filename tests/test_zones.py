@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from smartbox import build
 from smartbox import config as configuration
 from smartbox.__main__ import main
+from smartbox.commands.check import warnings
 from tests.browser import Browser, browser
 
 __all__ = ["browser"]
@@ -24,7 +26,7 @@ HEAD: dict[str, Any] = {
     },
 }
 ZONES: dict[str, Any] = {
-    "yard": {"source": "gate", "polygon": [[0.05, 0.35], [0.95, 0.35], [0.95, 0.98], [0.05, 0.98]]},
+    "yard": {"source": "gate", "polygon": [[0.05, 0.35], [0.95, 0.35], [0.95, 1.0], [0.05, 1.0]]},
     "exit": {"source": "gate", "line": [[0.1, 0.7], [0.9, 0.7]]},
     "no": {
         "source": "gate",
@@ -204,3 +206,19 @@ def test_a_half_drawn_polygon_is_taken_back_corner_by_corner(browser: Browser, p
     drawing.click((0.5, 0.5))
     drawing.press("Escape")
     assert set(drawing.zones()) == {"zone-1"}
+
+
+@pytest.mark.parametrize(("lowest", "warned"), [(0.98, True), (1.0, False), (0.9, False)])
+def test_check_warns_of_a_zone_that_ends_just_above_the_lower_edge(tmp_path: Path, lowest: float, warned: bool) -> None:
+    file = tmp_path / "smartbox.yaml"
+    file.write_text(
+        f"""\
+version: 1
+box: {{site: t, id: b, state_dir: {tmp_path}}}
+mqtt: {{url: mqtt://127.0.0.1}}
+sources: {{gate: {{type: http, url: http://127.0.0.1/a}}}}
+zones: {{yard: {{source: gate, polygon: [[0, 0.2], [1, 0.2], [1, {lowest}], [0, {lowest}]]}}}}
+"""
+    )
+    said = [text for text in warnings(build.parts(configuration.load(file))) if text.startswith("zones.yard")]
+    assert [f"ends at {lowest}" in text and "draw it to 1.0" in text for text in said] == [True] * warned

@@ -18,6 +18,7 @@ from smartbox.overlay import cover
 from smartbox.sketch import sketch
 from smartbox.supervise import chain
 
+NEARLY = 0.95  # of the picture's height: a zone that ends between here and its lower edge was meant to reach it
 EXAMPLE = "smartbox check -c /etc/smartbox/smartbox.yaml --probe --pictures /tmp/look"
 
 
@@ -131,6 +132,13 @@ def warnings(made: Parts) -> list[str]:
     if config.evidence.clips is True:
         masked = [name for name, source in config.sources.items() if source.taped and source.masks]
         found += [f"sources.{name}.masks: {UNMASKED}" for name in masked]
+    for name, zone in config.zones.items():
+        lowest = max((y for _, y in zone.polygon or ()), default=0.0)
+        if NEARLY <= lowest < 1:
+            found.append(
+                f"zones.{name} ends at {lowest:g}: who is cut off by the picture's lower edge stands outside of it; "
+                "if they belong to it, draw it to 1.0"
+            )
     return found
 
 

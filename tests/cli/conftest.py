@@ -23,7 +23,7 @@ models:
 sources:
   gate: {{type: file, path: {clip}, fps: 5, model: eyes}}
 zones:
-  yard: {{source: gate, polygon: [[0.05, 0.1], [0.95, 0.1], [0.95, 0.98], [0.05, 0.98]]}}
+  yard: {{source: gate, polygon: [[0.05, 0.1], [0.95, 0.1], [0.95, 1.0], [0.05, 1.0]]}}
 rules:
   nobody: {{type: intrusion, zones: [yard], dwell: 1s}}
 evidence: {{keep: 14d, bytes: 8GB}}
