@@ -31,9 +31,7 @@ STANDS = 2.0  # s without movement after which a track is no passer-by
 YIELDS = 600.0  # s, time constant with which the place takes over what changed and what nobody could judge
 PARKED = 60.0  # the same for what stands there and has a name: when it is missed for once it must be no object
 FOLLOWS = 20.0  # s, time constant with which an object's look follows the light on it
-DOUBTED = (
-    0.65  # score below which a track that began on an object, and never moved, may be a bag that is taken for a car
-)
+DOUBTED = 0.65  # score below which a track that began on an object, and never moved, may be a mistake: a bag, no car
 SMALLER = 0.5  # share of an object below which a part that touches it is of it: a handle, a strap
 SEATED = 300.0  # the same for persons: what they put down beside them must not be taken over as well
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from smartbox.types import Box, Floats, Point, View
 
 Polygon = tuple[Point, ...]
+LAST = 1 - 1e-6  # of the picture: a border belongs to what lies below it, and below 1 lies nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,6 @@ class Zone:
     polygon: Polygon = ()
     line: tuple[Point, Point] | None = None
     slots: Mapping[str, Polygon] = field(default_factory=dict)
-
-
-LAST = 1 - 1e-6  # of the picture: a border belongs to what lies below it, and below 1 lies nothing
 
 
 def contains(polygon: Sequence[Point], point: Point) -> bool:
