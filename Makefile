@@ -69,11 +69,11 @@ faults: $(VENV)/test.stamp ## every fault row with all its repetitions (an hour)
 	$(BIN)/python -m tests.faults.table $(if $(ARGS),build,docs)/reliability.md build/faults.json && exit $$status
 
 test-systemd: $(VENV)/test.stamp ## installs into a Debian booted by systemd-nspawn and breaks it there (root)
-	scripts/debian-packages $(TEST_PACKAGES) debootstrap systemd-container
+	scripts/debian-packages $(TEST_PACKAGES) debootstrap systemd-container libsystemd-dev pkg-config
 	$(BIN)/python -m pytest tests/systemd -m systemd --timeout 1800 -s $(ARGS)
 
 test-arm: $(VENV)/test.stamp ## installs and replays in an arm64 root under qemu-user (root)
-	scripts/debian-packages $(TEST_PACKAGES) debootstrap systemd-container qemu-user-static
+	scripts/debian-packages $(TEST_PACKAGES) debootstrap systemd-container qemu-user-static libsystemd-dev pkg-config
 	$(BIN)/python -m pytest tests/arm -m arm --timeout 3600 -s $(ARGS)
 
 install: ## to PREFIX (/opt/smartbox), with unit, user and example configuration (root; DESTDIR, EXTRAS, WHEELS)
