@@ -121,14 +121,14 @@ class Tracker:
         xyxy, score, group, labels = self._sorted(detections)
         row, det = self._associate(time, xyxy, score, group)
         self._hit(time, row, det, xyxy, score, labels)
+        explained, stands = np.zeros(len(score), bool), np.zeros(len(score), bool)
+        explained[det], stands[det] = True, self._standing()[row]
         missed = np.ones(len(self._rows), bool)
         missed[row] = False
         self._miss(time, missed)
-        explained = np.zeros(len(score), bool)
-        explained[det] = True
         new = (score >= self.settings.high) & ~explained
         if new.any():
-            new &= ~repeated(xyxy, group, explained)
+            new &= ~repeated(xyxy, group, explained, stands)
         self._begin(time, xyxy[new], score[new], group[new], [name for name, n in zip(labels, new, strict=True) if n])
         self._rows = self._rows[np.argsort(self._rows["id"])]
         self._cover(time)
@@ -338,11 +338,11 @@ class Tracker:
         return max(votes, key=lambda label: (votes[label], label))
 
 
-def repeated(xyxy: Floats, group: NDArray[np.int64], explained: Flags) -> Flags:
+def repeated(xyxy: Floats, group: NDArray[np.int64], explained: Flags, stands: Flags) -> Flags:
     """Which of n detections, best first, show what an explained or a better one of their group shows.
 
     They lie in or round it, not much smaller or larger, or mostly on it: a body with its shadow, or without its legs.
-    Cut by the same edge of the picture they may be two, who come in one after the other.
+    Cut by the same edge of the picture they may be two, who come in one after the other, unless one `stands`.
     """
     overlap, size = iou_matrix(xyxy, xyxy), (xyxy[:, 2:] - xyxy[:, :2]).prod(1)
     smaller, both = np.minimum(size[:, None], size), size[:, None] + size
@@ -352,7 +352,7 @@ def repeated(xyxy: Floats, group: NDArray[np.int64], explained: Flags) -> Flags:
     better = explained | np.tri(len(xyxy), k=-1, dtype=bool)
     same = (group[:, None] == group) & ~np.eye(len(xyxy), dtype=bool)
     double = (within & (overlap >= COMPARABLE)) | (overlap >= BESIDE)
-    shown: Flags = (double & better & same & ~cut).any(1)
+    shown: Flags = (double & better & same & (~cut | stands)).any(1)
     return shown
 
 

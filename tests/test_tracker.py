@@ -249,6 +249,16 @@ def test_who_comes_in_close_behind_another_is_another() -> None:
     assert ids(follow(Tracker(), 5, 2.0, world)) == {1, 2}
 
 
+def test_who_lies_at_the_edge_is_not_found_twice() -> None:
+    """The second box is a part of him, cut by the same edge; who lies still does not come in one after the other."""
+
+    def world(t: float) -> list[Seen]:
+        body = ("person", (0.31, 0.67, 0.76, 1.0), 0.95)
+        return [body] if t < 4 else [body, ("person", (0.31, 0.71, 0.5, 1.0), 0.55)]
+
+    assert ids(follow(Tracker(), 1, 12.0, world)) == {1}
+
+
 @pytest.mark.parametrize("fps", [5.0, 15.0])
 def test_who_comes_in_where_another_has_just_gone_out_is_another(fps: float) -> None:
     """A walker's box shrinks at the picture's edge, and in the next frame another one's grows there."""

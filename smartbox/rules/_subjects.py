@@ -104,7 +104,10 @@ def assign(subjects: Sequence[Subject], matches: Sequence[Match], scene: Scene) 
                 subject.aliases |= {subject.name}
                 subject.twins |= {subject.name}
     fresh = [m for m in fresh if m.subject not in taken]
-    twins = _twins(pairs, fresh, tracks)
+    parts = _parts(pairs, tracks)
+    for part in parts:
+        taken.remove(pairs.pop(part).subject)
+    twins = _twins(pairs, fresh, tracks) | {part.name: whole for part, whole in parts.items()}
     for subject, match in pairs.items():
         subject.twins = (subject.twins - taken).union(twin for twin, of in twins.items() if of == match.subject)
     if scene.inferred:
@@ -185,6 +188,28 @@ def _twins(pairs: Pairs, fresh: Sequence[Match], tracks: Mapping[str, Track]) ->
         else:
             kept.append((match, frozenset()))
     return twins
+
+
+def _parts(pairs: Pairs, tracks: Mapping[str, Track]) -> dict[Subject, str]:
+    """Candidates that turn out to be a part of another vehicle, with which they came: the part -> the whole's name.
+
+    At first the whole's box may have fallen short of its cab.
+    """
+    vehicles = [s for s, m in pairs.items() if m.subject in tracks and m.xyxy and group(m.label) == "vehicle"]
+    found: dict[Subject, str] = {}
+    for part in sorted((s for s in vehicles if not s.episode), key=lambda s: pairs[s].score):
+        mine = pairs[part]
+        for whole in vehicles:
+            other = pairs[whole]
+            if whole is part or whole in found or mine.score >= other.score:
+                continue
+            assert mine.xyxy and other.xyxy  # only boxes get here
+            was = mine.subject in whole.twins
+            beside = abs(tracks[mine.subject].moved_at - tracks[other.subject].moved_at)
+            if _is_part(mine.xyxy, other.xyxy, was) and (was or beside <= STOOD_S):
+                found[part] = other.subject
+                break
+    return found
 
 
 def _is_twin(kept: Match, fresh: Match, tracks: Mapping[str, Track], was: bool) -> bool:

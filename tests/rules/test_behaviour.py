@@ -386,9 +386,11 @@ def test_the_cab_of_a_lorry_found_before_the_lorry_is_the_lorry(gap: tuple[float
     assert told(play(runner("fire_lane"), Script([*cab, lorry], 240))) == [("begin", 70.0), ("cleared", 230.0)]
 
 
-def test_a_lorry_that_drives_up_behind_a_car_is_another() -> None:
+@pytest.mark.parametrize("score", [0.9, 0.68])
+def test_a_lorry_that_drives_up_behind_a_car_is_another(score: float) -> None:
     arriving = path((-0.4, 0.3, -0.02, 0.56), LORRY_OF_IT, 30, 34)
-    events = play(runner("fire_lane"), Script([Thing(1, 10, 200, CAB), Thing(2, 30, 200, arriving, "truck")], 200))
+    both = [Thing(1, 10, 200, CAB, score=score), Thing(2, 30, 200, arriving, "truck")]
+    events = play(runner("fire_lane"), Script(both, 200))
     assert len(told(events, "begin")) == 2
 
 

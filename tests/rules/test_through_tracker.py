@@ -168,3 +168,23 @@ def test_counting_walkers(seed: int) -> None:
     for time, found in quiet:
         run.step(Scene("east", time, UTC + time, tracker.update(time, found)))
     assert run.counts == {"right_to_left": {"person": 5}}
+
+
+@pytest.mark.parametrize(("apart", "told"), [(0.0, 1), (15.0, 2)])
+def test_a_cab_that_the_lorrys_box_reaches_later_is_the_lorry(apart: float, told: int) -> None:
+    """They came together, and the lorry's box falls short of its cab now and again; who came before it is another."""
+    short, whole, cab = (0.40, 0.27, 0.9, 0.6), (0.375, 0.25, 0.9, 0.61), (0.37, 0.227, 0.533, 0.585)
+    run, tracker, begins = runner("fire_lane", FPS), Tracker(), 0
+    for i in range(int(120 * FPS)):
+        time = i / FPS
+        boxes = [cab, whole if time > 22 + apart and i % 3 == 0 else short][: 1 + (time >= 10 + apart)]
+        boxes = boxes if time >= 10 else []
+        found = Detections(
+            np.array(boxes, np.float32).reshape(-1, 4),
+            np.array([0.68, 0.9][: len(boxes)], np.float32),
+            np.array([LABELS.index("truck")] * len(boxes), np.int64),
+            LABELS,
+        )
+        events = run.step(Scene("east", time, UTC + time, tracker.update(time, found)))
+        begins += sum(e.phase == "begin" for e in events)
+    assert begins == told
