@@ -138,7 +138,8 @@ def code(scene: Scene | None = None) -> str:
     kinds = None if scene is None else {rule["type"] for rule in (*told[scene].values(), *told["every"].values())}
     rules = sorted((ROOT / "smartbox" / "rules").glob("*.py"))
     files = [path for path in rules if kinds is None or path.stem.startswith("_") or path.stem in kinds]
-    files += (p for p in sorted((ROOT / "smartbox" / "simulation").glob("*.py")) if scene is None or p.stem not in HEARD)
+    simulation = sorted((ROOT / "smartbox" / "simulation").glob("*.py"))
+    files += [path for path in simulation if scene is None or path.stem not in HEARD]
     files += [ROOT / "smartbox" / f"{name}.py" for name in (*SEEING, *JUDGING)]
     files += [ROOT / "benchmarks" / "score" / f"{name}.py" for name in PLAYERS]
     return _digest([*files, FOLDER / "rules.yaml"])
