@@ -256,6 +256,8 @@ def _painted(shape: tuple[int, ...], boxes: Sequence[Box]) -> Mask:
 
 def _blobs(mask: Mask) -> Iterator[tuple[Slices, Mask]]:
     """Connected parts of `mask`, cracks closed and whiskers cut off: where, and the part there."""
+    if not mask.any():
+        return
     grid = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     grid = cv2.morphologyEx(grid, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     n, labels, stats, _ = cv2.connectedComponentsWithStats(grid, connectivity=8)

@@ -22,7 +22,7 @@ BOX = np.ones((3, 3), np.uint8)
 
 def judge(ground: Ground, whole: Mask) -> Verdict:
     """What a changed part of the place is, by its edge and by what is to be seen inside it, now and before."""
-    if _is_beside(ground, whole):
+    if ground.blind(whole) or _is_beside(ground, whole):
         return "light"
     where = extent(whole, 3)
     contrast = np.abs(ground.fast - ground.lit)[where]

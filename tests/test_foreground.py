@@ -228,6 +228,22 @@ def test_light_makes_no_object(gain: Callable[[float], float | np.ndarray]) -> N
     assert others(watch(light(gain), 150, 2), None) == []
 
 
+def test_an_overexposed_sky_makes_no_object_and_a_bag_is_found_before_it() -> None:
+    """The camera takes another exposure now and then; what was white stays so, or shows what was lost in it."""
+    place = YARD.copy()
+    place[: H // 3] = 330
+    place[: H // 8, W // 4 : W // 2] = 260  # a hill far off, that is lost in the sky at times
+    times_s, gains = [0, 20, 21, 45, 46, 70, 71, 95, 96], [1.2, 1.2, 0.75, 0.75, 1.1, 1.1, 0.7, 0.7, 1.0]
+
+    def film(bag: float) -> Film:
+        return lambda t: np.clip((with_bag(place) if t >= bag else place) * float(np.interp(t, times_s, gains)), 0, 255)
+
+    assert others(watch(film(1e9), 130, 2), None) == []
+    seen = watch(film(30), 130, 2)
+    assert others(seen) == []
+    assert times(seen)[0] < 40
+
+
 def test_a_bag_stays_through_dusk() -> None:
     film: Film = lambda t: np.clip((bag_from(20)(t) - 16) * (1 - 0.7 * min(1, t / 150)) + 16, 0, 255)  # noqa: E731
     seen = watch(film, 180, 2)
