@@ -25,6 +25,9 @@ AROUND = 0.1  # of a track's box, that is taken for its own on each side: shade,
 DOUBT = 0.2  # more than this share of what stood there in the memory of the place: it says nothing of what came
 MANY = 5  # things at one moment: nobody puts down so many, the place itself looks different
 PARTS = 7  # parts that change at one moment, whatever they are: the sun has come out, or the picture is another one
+TURN = 60.0  # s: so many parts within so long, one soon after the other, and the sun comes out slowly
+CALM = 15.0  # s without such a part after which what comes is none of them
+VAST = 0.12  # share of the picture that no single thing is
 MOMENT = 3.0  # s: what changes at one moment is known to have changed within so long, the more so the fainter it is
 LAG = 6.0  # s: as long before an object may lie there that the fast memory shows at that moment
 STANDS = 2.0  # s without movement after which a track is no passer-by
@@ -93,6 +96,7 @@ class Foreground:
         self._ids = count(1)
         self._began = self._time = 0.0
         self._turned = float("-inf")  # when many parts of the place changed at one moment
+        self._came: list[float] = []  # when parts changed, of the last while, one soon after the other
 
     def update(
         self, time: float, luma: Image, tracks: Sequence[Track] = (), faults: Collection[Fault] = ()
@@ -124,7 +128,7 @@ class Foreground:
         parked, seated = (_painted(now.shape, boxes) for boxes in _standing(tracks, time))
         ground.update(now, min(step, GAP), self._yields(min(step, GAP), parked, seated))
         self._follow(ground, known, time, min(step, GAP))
-        self._discover(ground, known, parked | seated, time)
+        self._discover(ground, known, parked | seated, time, min(step, GAP))
         self._listed = tuple(self._list(tracks, now.shape))
         return self._listed
 
@@ -162,16 +166,17 @@ class Foreground:
                 if judge(ground, whole) != "object":
                     ground.absorb(whole)
 
-    def _discover(self, ground: Ground, known: Mask, standing: Mask, time: float) -> None:
+    def _discover(self, ground: Ground, known: Mask, standing: Mask, time: float, step: float) -> None:
         """Judge what has kept still for long enough and is nobody's yet."""
         changed = (ground.age > 0.5) & ~self._kept(known.shape)
         if changed.mean() > self.settings.max_area:
             self._begin_anew(time, self._things)
             return
         parts = [(where, mask, float(np.median(ground.age[where][mask]))) for where, mask in _blobs(changed)]
-        if sum(self._is_fresh(mask, age) for _, mask, age in parts) > PARTS:
-            self._turned = time - self.settings.settle
-            self._things = [thing for thing in self._things if thing.since < self._turned - LAG]
+        if sum(self._is_fresh(mask, age, MOMENT / 2) for _, mask, age in parts) > PARTS:
+            self._turn(time - self.settings.settle)
+        elif self._came_slowly(parts, time, step):
+            self._turn(self._came[0])
         before = len(self._things)
         for where, mask, kept in parts:
             whole = np.zeros(known.shape, bool)
@@ -180,9 +185,9 @@ class Foreground:
                 ground.age[whole] = age = 0.0
             if age < self.settings.settle or (whole & known).any():
                 continue  # too young, or somebody passes: later
-            turned = abs(time - age - self._turned) < MOMENT
+            turned = abs(time - age - self._turned) < MOMENT or (len(self._came) > PARTS and time - age > self._came[0])
             gone = np.median(ground.doubt[where][mask]) > DOUBT  # what stood there went away: this is the place
-            if turned or gone or not self._is_large(mask):
+            if turned or gone or not self._is_large(mask) or mask.sum() > VAST * whole.size:
                 ground.absorb(whole)
             else:
                 self._decide(ground, whole, age, time)
@@ -192,9 +197,25 @@ class Foreground:
     def _is_large(self, mask: Mask) -> bool:
         return bool(max(mask.shape) >= self.settings.min_size * ROWS)
 
-    def _is_fresh(self, mask: Mask, age: float) -> bool:
-        """Whether a part is large enough for a thing and has just now kept still for long enough."""
-        return 0 <= age - self.settings.settle < MOMENT / 2 and self._is_large(mask)
+    def _is_fresh(self, mask: Mask, age: float, within: float) -> bool:
+        """Whether a part is large enough for a thing and has kept still for long enough since `within` s."""
+        return 0 <= age - self.settings.settle < within and self._is_large(mask)
+
+    def _came_slowly(self, parts: Sequence[tuple[Slices, Mask, float]], time: float, step: float) -> bool:
+        """Whether as many parts have changed as do at one moment when the sun comes out, but one after the other."""
+        fresh = [time - age for _, mask, age in parts if self._is_fresh(mask, age, step)]
+        if fresh:
+            last = max(self._came, default=time)
+            self._came = [t for t in self._came if time - t < TURN] if min(fresh) - last < CALM else []
+            self._came = sorted(self._came + fresh)
+        elif self._came and time - self.settings.settle - self._came[-1] > CALM:
+            self._came = []
+        return len(self._came) > PARTS
+
+    def _turn(self, since: float) -> None:
+        """The place looks different since then; what was taken for objects of that time is the place."""
+        self._turned = since
+        self._things = [thing for thing in self._things if thing.since < since - LAG]
 
     def _begin_anew(self, time: float, keep: Sequence[_Thing] = ()) -> None:
         """The place as such looks different."""

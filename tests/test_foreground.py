@@ -314,6 +314,20 @@ def test_the_sun_comes_out_and_all_shadows_are_there_at_once(fps: float) -> None
     assert (75 < times(after)[0] < 86, times(after)[1] > 148, others(after)) == (True, True, [])
 
 
+@pytest.mark.parametrize("takes", [5.0, 15.0, 40.0])
+def test_the_sun_comes_out_slowly(takes: float) -> None:
+    """The shadows come one after the other, and none is an object for long; what is put down then is found."""
+
+    def sunny(t: float) -> np.ndarray:
+        share = float(np.clip((t - 40) / takes, 0, 1))
+        return YARD * (1 - share) + shadows(YARD) * share
+
+    assert [t for t, _ in others(watch(sunny, 150, 2), None) if t > 45 + takes] == []
+    later = watch(lambda t: with_bag(sunny(t)) if t >= 110 else sunny(t), 150, 2)
+    assert [t for t, _ in others(later) if t > 45 + takes] == []
+    assert 110 < times(later)[0] < 120
+
+
 def rain(t: float) -> np.ndarray:
     dice = np.random.default_rng(round(t * 100))
     picture = YARD * (1 - 0.1 * min(1, t / 60))
