@@ -27,6 +27,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for whoever runs a bench as a file
 
+from smartbox import processor  # noqa: E402
 from smartbox.simulation.film import Film, Shot  # noqa: E402
 from tests.ports import free_port  # noqa: E402
 
@@ -230,8 +231,4 @@ def _pss(process: psutil.Process) -> float:
 
 def machine() -> str:
     """Which machine, and how busy it was before."""
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    load = os.getloadavg()[0]
-    return f"{len(names)} x {names[0] if names else 'unknown processor'}, load {load:.2f} before the start"
+    return f"{processor.machine()}, load {os.getloadavg()[0]:.2f} before the start"

@@ -53,6 +53,8 @@ def main() -> int:
     if not (args.quiet or args.real or args.sound or args.report):
         chosen = _chosen(parser, args.only, args.scenarios)
         _play([(scenario, column) for column in columns for scenario in chosen], args.jobs)
+        if not (args.only or args.scenarios):
+            sound.watch(None, args.jobs)
     return report.write(args.folder)
 
 

@@ -1,7 +1,6 @@
 """docs/score.md and docs/score.json, from what is kept in build/score."""
 
 import json
-import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from benchmarks.score import contrast, quiet, real, sound, table
 from benchmarks.score.scenario import scenarios
 from benchmarks.score.store import KEPT, Outcome, kept
+from smartbox.processor import machine
 from smartbox.score import Result, score
 
 HEAD = """# How good the alarms are
@@ -33,8 +33,9 @@ before its carrier has left), so the second table is no independent judgement of
 
 def write(folder: Path) -> int:
     """Both files; 1 when scripted detections were not judged perfectly."""
-    out: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), "machine": machine()}
-    text = [HEAD.format(date=out["date"], machine=out["machine"], first="3 000 000")]
+    date, where = datetime.now(UTC).date().isoformat(), f"{machine()}, Python {platform.python_version()}"
+    out: dict[str, Any] = {"date": date, "machine": where}
+    text = [HEAD.format(date=date, machine=where, first="3 000 000")]
     missing: dict[str, list[str]] = {}
     failed = False
     for column, title in (("scripted", "On scripted detections"), ("pixels", "From pixels, by the shipped models")):
@@ -61,13 +62,6 @@ def write(folder: Path) -> int:
             file=sys.stderr,
         )
     return int(failed)
-
-
-def machine() -> str:
-    names = [
-        x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")
-    ]
-    return f"{os.cpu_count()} cores of {names[0] if names else platform.machine()}, Python {platform.python_version()}"
 
 
 def _result(done: Sequence[Outcome]) -> Result:
@@ -138,4 +132,4 @@ def _s(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f} s"
 
 
-__all__ = ["KEPT", "machine", "write"]
+__all__ = ["KEPT", "write"]

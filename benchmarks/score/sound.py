@@ -1,4 +1,4 @@
-"""Simulated audio: held-out sounds mixed into held-out background, heard by the shipped ears, judged by `sound`.
+"""Sounds in background, heard by the shipped ears and judged by `sound`: a simulated site, and held-out recordings.
 
 One stream of sound per seed, from its samples on by the pipeline's own road. Every label has a rule of its own.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -21,7 +21,8 @@ from smartbox import config as configuration
 from smartbox.config import Config
 from smartbox.lab import soundclips
 from smartbox.score import Alarm, Result, Truth, score
-from smartbox.simulation.sound import RATE, alarm, sound
+from smartbox.simulation.sound import RATE, alarm, sound, wailing
+from smartbox.simulation.soundscape import EVERYDAY, everyday
 from smartbox.types import AudioChunk, Floats
 
 FIRST_SEED = 9_800_000  # the model's own test has seeds from 9 700 000 on, training's are below
@@ -32,6 +33,8 @@ POSITIVES = 12  # of each label, at least; sirens more, as there are more record
 NEGATIVES: Mapping[str, int] = {"casual": 34, "unknown": 24}
 PER_STREAM = 10
 EVERY_S, JITTER_S = 16.0, 2.0
+SITE = {"smoke_alarm": POSITIVES, "siren": POSITIVES, **dict.fromkeys(EVERYDAY, 3)}  # that the simulator makes
+FIRST_SITE = 9_900_000  # its seeds
 SNR = (5.0, 20.0)  # dB
 BACKGROUND = 0.01  # RMS, about -40 dB of full scale
 CHUNK = RATE // 2
@@ -46,24 +49,37 @@ class Insert:
     seed: int
 
 
-def watch(data: Path, jobs: int) -> None:
-    """Play what is not kept from before."""
-    if not (data / "sound").is_dir():
-        print(f"SOUND IS SKIPPED: {data / 'sound'} is no directory", file=sys.stderr)
-        return
-    plan = _plan(_held_out(data))
+Part = Literal["site", "sound"]
+"""What the simulator makes, which needs no recordings; and recordings."""
+
+
+def watch(data: Path | None, jobs: int) -> None:
+    """Play what is not kept from before; without `data` what the simulator makes."""
+    _watch("site", _shuffled([Insert(what, None, FIRST_SITE + i) for i, what in enumerate(_site())]), (), jobs)
+    if data and not (data / "sound").is_dir():
+        print(f"RECORDED SOUND IS SKIPPED: {data / 'sound'} is no directory", file=sys.stderr)
+    elif data:
+        held_out = _held_out(data)
+        _watch("sound", _plan(held_out), [*held_out["casual"], *held_out["silence"]], jobs)
+
+
+def _watch(part: Part, plan: Sequence[Insert], noises: Sequence[Path], jobs: int) -> None:
     streams = [plan[i : i + PER_STREAM] for i in range(0, len(plan), PER_STREAM)]
     now = code()
-    left = [n for n in range(len(streams)) if not _path(n, now).exists()]
-    print(f"sound: {len(streams)} streams, {len(streams) - len(left)} kept from before", file=sys.stderr)
+    left = [n for n in range(len(streams)) if not _path(part, n, now).exists()]
+    print(f"{part}: {len(streams)} streams, {len(streams) - len(left)} kept from before", file=sys.stderr)
     with ProcessPoolExecutor(jobs) as pool:
-        running = [pool.submit(_stream, n, streams[n], data, now) for n in left]
+        running = [pool.submit(_stream, part, n, streams[n], noises, now) for n in left]
         for number, done in enumerate(as_completed(running), 1):
             print(f"{number}/{len(left)} {done.result()}", file=sys.stderr, flush=True)
 
 
-def _path(number: int, now: str) -> Path:
-    return KEPT / f"sound-{number:04d}-{digest_of(['muffnet-sound'])[:8]}-{now[:12]}.json"
+def _site() -> list[str]:
+    return [what for what, count in SITE.items() for _ in range(count)]
+
+
+def _path(part: Part, number: int, now: str) -> Path:
+    return KEPT / f"{part}-{number:04d}-{digest_of(['muffnet-sound'])[:8]}-{now[:12]}.json"
 
 
 def _held_out(data: Path) -> dict[str, list[Path]]:
@@ -81,19 +97,23 @@ def _plan(clips: Mapping[str, Sequence[Path]]) -> list[Insert]:
         plan += [Insert(label, clips[label][i % len(clips[label])], FIRST_SEED + i) for i in range(count)]
     for name, count in NEGATIVES.items():
         plan += [Insert(name, clips[name][i % len(clips[name])], FIRST_SEED + i) for i in range(count)]
+    return _shuffled(plan)
+
+
+def _shuffled(plan: Sequence[Insert]) -> list[Insert]:
     return [plan[i] for i in np.random.default_rng(FIRST_SEED).permutation(len(plan))]
 
 
-def _stream(number: int, inserts: Sequence[Insert], data: Path, now: str) -> str:
-    path, config = _path(number, now), _config()
-    samples, heard = mixed(inserts, [*_held_out(data)["casual"], *_held_out(data)["silence"]], FIRST_SEED + number)
+def _stream(part: Part, number: int, inserts: Sequence[Insert], noises: Sequence[Path], now: str) -> str:
+    path, config = _path(part, number, now), _config()
+    samples, heard = mixed(inserts, noises, (FIRST_SITE if part == "site" else FIRST_SEED) + number)
     eyes, told = Eyes(config, "mic"), list[Alarm]()
     try:
         for chunk in _chunks(samples):
             told += eyes.step(chunk)
     finally:
         eyes.close()
-    source = f"sound-{number}"
+    source = f"{part}-{number}"
     due = [
         Truth(what, source, f"sound:{what}", start, end, start + float(config.rules[_rule(what)].alarm_after(what)))
         for what, start, end in heard
@@ -128,10 +148,10 @@ def mixed(inserts: Sequence[Insert], noises: Sequence[Path], seed: int) -> tuple
 
 
 def _background(n: int, noises: Sequence[Path], rng: np.random.Generator) -> Floats:
-    """Ventilation, and recordings of everyday sounds one after the other, each equally loud."""
+    """Ventilation, and recordings of everyday sounds (if there are any) one after the other, each equally loud."""
     out = sound("background", n / RATE, int(rng.integers(1 << 30)))[:n]
     at = 0
-    while at < n:
+    while at < n and noises:
         piece = soundclips.read(noises[int(rng.integers(len(noises)))])[: n - at]
         out[at : at + len(piece)] += piece * (BACKGROUND / max(float(np.sqrt((piece**2).mean())), 1e-6))
         at += len(piece)
@@ -141,6 +161,10 @@ def _background(n: int, noises: Sequence[Path], rng: np.random.Generator) -> Flo
 def _clip(insert: Insert) -> Floats:
     if insert.path is not None:
         return soundclips.read(insert.path)
+    if insert.what in EVERYDAY:
+        return everyday(insert.what, insert.seed)
+    if insert.what == "siren":
+        return wailing(EVERY_S / 2, insert.seed)
     return alarm("t3" if insert.seed % 2 else "t4", EVERY_S / 2, insert.seed, low=insert.seed % 4 < 2)
 
 
@@ -187,39 +211,86 @@ def _result(streams: Sequence[Mapping[str, Any]]) -> Result:
 
 def section(out: dict[str, Any]) -> list[str]:
     """The lines of the report."""
-    paths = sorted(KEPT.glob("sound-*.json"), key=lambda p: p.stat().st_mtime)
+    site, recorded = _kept("site"), _kept("sound")
+    told = _figures(recorded) if recorded else {}
+    if site:
+        told["site"] = _figures(site)
+    if told:
+        out["sound"] = told
+    return [*_site_lines(site, told.get("site")), "", *_recorded_lines(recorded, told)]
+
+
+def _kept(part: Part) -> list[dict[str, Any]]:
+    """The last of each stream. old: rules, model or simulator have changed since."""
+    paths = sorted(KEPT.glob(f"{part}-*.json"), key=lambda p: p.stat().st_mtime)
     newest = {path.name.split("-")[1]: path for path in paths}
-    streams = [json.loads(path.read_text(encoding="utf-8")) for path in newest.values()]
-    if not streams:
-        return ["Not run: it needs the recordings of `../shared/data` (`--sound`)."]
     now = code()
-    old = sum(path != _path(int(number), now) for number, path in newest.items())
+    return [
+        {**json.loads(path.read_text(encoding="utf-8")), "old": path != _path(part, int(number), now)}
+        for number, path in newest.items()
+    ]
+
+
+def _figures(streams: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     result = _result(streams)
     hours = sum(s["seconds"] for s in streams) / 3600
-    decoys = sum(len(s["decoys"]) for s in streams)
+    due, decoys = (sum(len(s[key]) for s in streams) for key in ("truth", "decoys"))
     rules = {
-        label: {"positives": r.true + r.missed, "negatives": sum(len(s["truth"]) for s in streams)
-                - (r.true + r.missed) + decoys, **r.to_dict()}
+        label: {"positives": r.true + r.missed, "negatives": due - (r.true + r.missed) + decoys, **r.to_dict()}
         for label in LABELS if (r := result.by_rule.get(label))
     }  # fmt: skip
-    out["sound"] = {
-        "hours": round(hours, 3), "rules": rules, "false_per_hour": round(result.false / hours, 2),
+    whole = {"positives": due, "negatives": decoys, **result.to_dict()}
+    whole = {
+        key: whole[key] for key in ("positives", "negatives", "true", "false", "missed", "precision", "recall", "f1")
+    }
+    return {
+        "hours": round(hours, 3), "rules": rules, "all": whole, "false_per_hour": round(result.false / hours, 2),
         "word_score": WORD_SCORE,
     }  # fmt: skip
+
+
+def _site_lines(streams: Sequence[Mapping[str, Any]], told: Mapping[str, Any] | None) -> list[str]:
+    if not told:
+        return ["The simulated site was not run."]
+    return [
+        f"**A simulated site**: {len(streams)} streams, {told['hours']:.2f} hours: smoke alarms of both patterns and "
+        f"sirens, and as hard negatives {', '.join(EVERYDAY)}, {SNR[0]:g} to {SNR[1]:g} dB over ventilation. By "
+        f"the rule `sound` as it is, all labels listened for (words with `score: {WORD_SCORE:g}`). Words and bangs are "
+        "not simulated: see the recordings.",
+        *_rows({**told["rules"], "**all**": told["all"]}),
+        *_stale(streams),
+    ]
+
+
+def _recorded_lines(streams: Sequence[Mapping[str, Any]], told: Mapping[str, Any]) -> list[str]:
+    if not streams:
+        return ["Recordings were not run: that needs those of `../shared/data` (`--sound`)."]
+    decoys = sum(len(s["decoys"]) for s in streams)
+    return [
+        f"**Recordings**: {len(streams)} streams, {told['hours']:.2f} hours: recordings that no training has heard "
+        f"(Speech Commands, SESA) and synthesised smoke alarms, {SNR[0]:g} to {SNR[1]:g} dB over everyday sounds, by "
+        f"the rule `sound` as it is, words with `score: {WORD_SCORE:g}`. The same few recordings come again and again: "
+        "this bounds no rate of false alarms elsewhere.",
+        "",
+        f"**{round(told['false_per_hour'] * told['hours'])} false alarms, {told['false_per_hour']:.1f} an hour**; "
+        f"{decoys} of the sounds are none that a rule is about.",
+        *_rows({**told["rules"], "all": told["all"]}),
+        *_stale(streams),
+    ]
+
+
+def _rows(rules: Mapping[str, Mapping[str, Any]]) -> list[str]:
     head = ("label", "positives", "others", "heard", "false", "missed", "precision", "recall", "F1")
     return [
-        f"{len(streams)} streams, {hours:.2f} hours: recordings that no training has heard (Speech Commands, SESA) and "
-        f"synthesised smoke alarms, {SNR[0]:g} to {SNR[1]:g} dB over everyday sounds, by the rule `sound` as it is, "
-        f"words with `score: {WORD_SCORE:g}`. The same few recordings come again and again: this bounds no rate of "
-        "false alarms elsewhere.",
-        "",
-        f"**{result.false} false alarms, {result.false / hours:.1f} an hour**; {decoys} of the sounds are none that "
-        "a rule is about.",
         *("", f"| {' | '.join(head)} |", "|---" * len(head) + "|"),
         *(
             f"| {label} | {r['positives']} | {r['negatives']} | {r['true']} | {r['false']} | {r['missed']} | "
             f"{r['precision']:.2f} | {r['recall']:.2f} | {r['f1']:.2f} |"
             for label, r in rules.items()
         ),
-        *([f"\n{old} of the streams were played before the last change of rules, models or simulator."] if old else []),
     ]
+
+
+def _stale(streams: Sequence[Mapping[str, Any]]) -> list[str]:
+    old = sum(s["old"] for s in streams)
+    return [f"\n{old} of the streams were played before the last change of rules, models or simulator."] if old else []

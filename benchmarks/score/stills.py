@@ -6,7 +6,7 @@ A still stands for many equal frames, with a camera's noise, or it would rightly
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ import yaml
 
 from smartbox.lab import boxtable
 from smartbox.score import Truth
-from smartbox.types import Frame, Image
+from smartbox.types import Floats, Frame, Image
 
 ROOT = Path(__file__).resolve().parents[2]
 UTC = 1_790_000_000.0
@@ -31,6 +31,13 @@ WALKERS = ("seq1_2013-02-22_07_15_01", 2)
 EMPTY_DAY, EMPTY_S = "seq0", 120.0
 """A day on which nobody came, and how long each of its stills is shown: longer than what lies in a lane may."""
 
+Unrest = Literal["exposure", "shake", "cloud"]
+UNREST: tuple[Unrest, ...] = get_args(Unrest)
+"""The camera closes or opens its iris every 25 s · its mast sways · a cloud's shade crosses the street."""
+RESTLESS_S, RESTLESS_FPS = 150.0, 2.0
+STREETS = 40  # every so many-th of the detector's street pictures
+MARGIN = 8  # pixels that a mast sways at most
+
 LYING_S = 40.0
 ASLEEP_S = 20.0
 
@@ -43,6 +50,43 @@ def noisy(images: Sequence[Image], each_s: float, source: str = "camera") -> Ite
         image = images[int(time // each_s)]
         seen = np.clip(image + rng.normal(0, NOISE, image.shape).astype(np.float32), 0, 255).astype(np.uint8)
         yield Frame.of(source, index, time, UTC + time, seen)
+
+
+def restless(image: Image, unrest: Unrest, source: str = "camera") -> Iterator[Frame]:
+    """A street in which nothing happens, seen by a camera that has to do with light and wind, and coded as JPEG."""
+    rng = np.random.default_rng(3_700_000)
+    rows, cols = image.shape[:2]
+    wide = cv2.copyMakeBorder(image, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REFLECT)
+    gain = wanted = 1.0
+    for index in range(int(RESTLESS_S * RESTLESS_FPS)):
+        time = index / RESTLESS_FPS
+        dx, dy = np.array([1.5 * np.sin(8.2 * time), np.sin(5.7 * time + 1)]) + rng.normal(0, 0.6, 2)
+        dx, dy = (dx, dy) if unrest == "shake" else (0.0, 0.0)
+        shift = np.array([[1, 0, dx - MARGIN], [0, 1, dy - MARGIN]], np.float32)
+        seen = cv2.warpAffine(wide, shift, (cols, rows)).astype(np.float32)
+        if unrest == "exposure":
+            wanted = rng.uniform(0.75, 1.3) if index % int(25 * RESTLESS_FPS) == 0 else wanted
+            gain += (wanted - gain) / RESTLESS_FPS
+            seen *= gain
+        elif unrest == "cloud":
+            seen *= _shade(time, cols)[None, :, None]
+        seen += rng.normal(0, 2.0, seen.shape)
+        _, coded = cv2.imencode(".jpg", np.clip(seen, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 60])
+        yield Frame.of(source, index, time, UTC + time, np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8))
+
+
+def _shade(time: float, cols: int) -> Floats:
+    """Of each column, 0.6 in the cloud's shade, half a picture wide, which comes every 64 s."""
+    first = (time / 40 % 1.6 - 0.3) * cols
+    at = np.arange(cols)
+    edges = [1 / (1 + np.exp((edge - at) / (0.06 * cols))) for edge in (first, first + 0.5 * cols)]
+    return np.asarray(1 - 0.4 * (edges[0] - edges[1]), np.float32)
+
+
+def streets(data: Path) -> list[Path]:
+    """Pictures of streets, taken for those of fixed cameras."""
+    folder = data / "detect" / "train" / "images"
+    return [path for prefix in ("hw_", "cctv_") for path in sorted(folder.glob(f"{prefix}*"))[::STREETS]]
 
 
 def read(path: Path) -> Image:

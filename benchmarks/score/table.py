@@ -38,9 +38,11 @@ def _rules(out: Mapping[str, Any]) -> list[str]:
     for rule in sorted({*scripted, *pixels, *real}):
         cells = (_f1(scripted.get(rule)), _f1(pixels.get(rule)), _real(real.get(rule), bool(real)))
         lines.append(f"| {rule} | {' | '.join(cells)} |")
-    heard = out.get("sound", {}).get("rules", {})
-    for label, r in heard.items():
-        lines.append(f"| sound: {label} | – | {_f1(r)} | – |")
+    sound = out.get("sound", {})
+    if site := sound.get("site"):
+        lines.append(f"| sound, a simulated site | – | {_f1(site['all'])} | – |")
+    for label, r in sound.get("rules", {}).items():
+        lines.append(f"| sound, recordings mixed: {label} | – | {_f1(r)} | – |")
     return lines
 
 
@@ -69,7 +71,7 @@ def _rest(out: Mapping[str, Any]) -> list[str]:
             f"{real['false']} false alarms in {real['hours']:.3f} camera-hours ({real['false_per_hour']:g} an hour)"
         )
         lines.append(f"Real recordings and stills: {figures}.")
-    if sound := out.get("sound"):
+    if (sound := out.get("sound")) and "rules" in sound:
         figures = f"words with `score: {sound['word_score']:g}`, {sound['false_per_hour']:g} false alarms an hour"
         lines.append(f"Sound: recordings that were held out, mixed into background; {figures}.")
     return [" ".join(lines)]

@@ -40,6 +40,12 @@ def alarm(kind: Literal["t3", "t4"], seconds: float, seed: int, *, low: bool) ->
     return _room(rng, _pulses(int(seconds * RATE), pitch, low, _T3 if kind == "t3" else _T4))
 
 
+def wailing(seconds: float, seed: int) -> Floats:
+    """The siren alone in a room, peak 1, nothing behind it."""
+    rng = np.random.default_rng([seed, SOUNDS.index("siren")])
+    return _room(rng, _wail(rng, int(seconds * RATE)))
+
+
 def write_wav(path: Path, samples: Floats) -> None:
     """16 bit PCM."""
     try:

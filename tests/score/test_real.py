@@ -44,6 +44,20 @@ def test_a_still_is_no_frozen_picture(tmp_path: Path) -> None:
     assert not any("frozen" in check.update(f.time, f.luma) for f in frames)
 
 
+@pytest.mark.parametrize("unrest", stills.UNREST)
+def test_a_restless_street_is_the_same_street(unrest: stills.Unrest) -> None:
+    """Light and wind change what is seen by what is said of each, and nothing else."""
+    street = cv2.GaussianBlur(np.random.default_rng(1).integers(40, 160, (90, 160, 3)).astype(np.uint8), (0, 0), 3)
+    frames = list(stills.restless(street, unrest))
+    assert len(frames) == stills.RESTLESS_S * stills.RESTLESS_FPS
+    levels = np.array([f.image.mean() for f in frames]) / street.mean()
+    halves = np.array([f.image[:, :80].mean() - f.image[:, 80:].mean() for f in frames])
+    assert (np.ptp(levels) > 0.2) == (unrest != "shake")
+    assert (np.ptp(halves) > 10) == (unrest == "cloud")
+    moved = [cv2.phaseCorrelate(frames[0].luma.astype(np.float32), f.luma.astype(np.float32))[0] for f in frames[:20]]
+    assert (np.abs(moved).max() > 0.5) == (unrest == "shake")
+
+
 def test_the_lying_pictures_keep_to_the_models_split(shared: Path) -> None:
     pictures = stills.lying(shared)
     held = {name for name, _, held in pictures if held}
