@@ -138,12 +138,8 @@ def _lying(data: Path) -> dict[str, Any]:
         frames = stills.noisy([stills.read(data / "lying" / f"{name}.webp")], stills.LYING_S)
         part = _played("generated", name, config, frames, stills.lying_truth(name, posture))
         parts.append({"name": name, "posture": posture, "held_out": held, **part})
-    return {
-        "kind": "generated",
-        "seconds": sum(p["seconds"] for p in parts),
-        "pictures": [{k: p[k] for k in ("name", "posture", "held_out", "seconds")} for p in parts],
-        **{key: [one for p in parts for one in p[key]] for key in ("truth", "alarms", "notices")},
-    }
+    shown = [{k: p[k] for k in ("name", "posture", "held_out", "seconds")} for p in parts]
+    return {**_together("generated", parts), "pictures": shown}
 
 
 def _unrest(data: Path) -> dict[str, Any]:
@@ -156,12 +152,14 @@ def _unrest(data: Path) -> dict[str, Any]:
         scale = max(1.0, 640 / max(image.shape[:2]))
         frames = stills.restless(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), unrest)
         parts.append({"unrest": unrest, **_played("unrest", f"{path.stem}-{unrest}", config, frames, [])})
-    return {
-        "kind": "unrest",
-        "seconds": sum(p["seconds"] for p in parts),
-        "parts": {unrest: sum(p["unrest"] == unrest for p in parts) for unrest in stills.UNREST},
-        **{key: [one for p in parts for one in p[key]] for key in ("truth", "alarms", "notices")},
-    }
+    counts = {unrest: sum(p["unrest"] == unrest for p in parts) for unrest in stills.UNREST}
+    return {**_together("unrest", parts), "parts": counts}
+
+
+def _together(kind: Kind, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What was played one by one, as one recording."""
+    lists = {key: [one for part in parts for one in part[key]] for key in ("truth", "alarms", "notices")}
+    return {"kind": kind, "seconds": sum(part["seconds"] for part in parts), **lists}
 
 
 _STATES = {True: "occupied", False: "free"}

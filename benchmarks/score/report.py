@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.score import contrast, quiet, real, sound, table
 from benchmarks.score.scenario import scenarios
-from benchmarks.score.store import KEPT, Outcome, kept
+from benchmarks.score.store import Outcome, kept
 from smartbox.processor import machine
 from smartbox.score import Result, score
 
@@ -130,6 +130,3 @@ def _section(done: Sequence[Outcome], missing: Sequence[str]) -> list[str]:
 
 def _s(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f} s"
-
-
-__all__ = ["KEPT", "write"]

@@ -240,9 +240,7 @@ def _figures(streams: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for label in LABELS if (r := result.by_rule.get(label))
     }  # fmt: skip
     whole = {"positives": due, "negatives": decoys, **result.to_dict()}
-    whole = {
-        key: whole[key] for key in ("positives", "negatives", "true", "false", "missed", "precision", "recall", "f1")
-    }
+    del whole["rules"]
     return {
         "hours": round(hours, 3), "rules": rules, "all": whole, "false_per_hour": round(result.false / hours, 2),
         "word_score": WORD_SCORE,
@@ -265,15 +263,14 @@ def _site_lines(streams: Sequence[Mapping[str, Any]], told: Mapping[str, Any] | 
 def _recorded_lines(streams: Sequence[Mapping[str, Any]], told: Mapping[str, Any]) -> list[str]:
     if not streams:
         return ["Recordings were not run: that needs those of `../shared/data` (`--sound`)."]
-    decoys = sum(len(s["decoys"]) for s in streams)
     return [
         f"**Recordings**: {len(streams)} streams, {told['hours']:.2f} hours: recordings that no training has heard "
         f"(Speech Commands, SESA) and synthesised smoke alarms, {SNR[0]:g} to {SNR[1]:g} dB over everyday sounds, by "
         f"the rule `sound` as it is, words with `score: {WORD_SCORE:g}`. The same few recordings come again and again: "
         "this bounds no rate of false alarms elsewhere.",
         "",
-        f"**{round(told['false_per_hour'] * told['hours'])} false alarms, {told['false_per_hour']:.1f} an hour**; "
-        f"{decoys} of the sounds are none that a rule is about.",
+        f"**{told['all']['false']} false alarms, {told['false_per_hour']:.1f} an hour**; "
+        f"{told['all']['negatives']} of the sounds are none that a rule is about.",
         *_rows({**told["rules"], "all": told["all"]}),
         *_stale(streams),
     ]
