@@ -117,6 +117,7 @@ class Foreground:
         self._time = time
         if ground is None or ground.fast.shape != now.shape or step < 0:
             self._ground, self._things, self._listed, self._began = Ground(now), [], (), time
+            self._turned, self._came = float("-inf"), []
             return ()
         known = _painted(now.shape, [t.xyxy for t in tracks])
         if step > GAP:
@@ -183,8 +184,13 @@ class Foreground:
             whole[where], age = mask, kept
             if (whole & standing).sum() > 0.1 * whole.sum():  # somebody stands there: that is him, or he is with it
                 ground.age[whole] = age = 0.0
-            if age < self.settings.settle or (whole & known).any():
-                continue  # too young, or somebody passes: later
+            if age < self.settings.settle:
+                continue
+            if (whole & known).any():  # somebody passes, or stands beside it: later, unless it is but light
+                bare = whole & ~known
+                if not (whole & known & ~standing).any() and judge(ground, bare) == "light":
+                    ground.absorb(bare)
+                continue
             turned = abs(time - age - self._turned) < MOMENT or (len(self._came) > PARTS and time - age > self._came[0])
             gone = np.median(ground.doubt[where][mask]) > DOUBT  # what stood there went away: this is the place
             if turned or gone or not self._is_large(mask) or mask.sum() > VAST * whole.size:
@@ -222,6 +228,7 @@ class Foreground:
         assert self._ground is not None
         self._ground.restart()
         self._things, self._began = list(keep), time
+        self._turned, self._came = float("-inf"), []
 
     def _decide(self, ground: Ground, whole: Mask, age: float, time: float) -> None:
         """age: how long (s) the part has kept still."""

@@ -15,6 +15,8 @@ Verdict = Literal["object", "gone", "light", "unclear"]
 
 SHARP = 0.25  # of its contrast that a thing loses within two pixels of its outline
 CLEARLY = 1.15  # times as much edge along the outline in one picture than in the other
+TEXTURE = 0.03  # deviation of the log of grey levels from which on a place has a pattern to be known by
+PATTERN = 0.5  # share of that deviation that is left where light was taken off; of things that came at least 0.74
 BESIDE = 0.8  # of its pixels that have the grey of the place's neighbouring ones; of things that came at most 0.54 do
 REACH = 6  # pixels: how far away a pixel may be that an edge depends on
 BOX = np.ones((3, 3), np.uint8)
@@ -22,7 +24,7 @@ BOX = np.ones((3, 3), np.uint8)
 
 def judge(ground: Ground, whole: Mask) -> Verdict:
     """What a changed part of the place is, by its edge and by what is to be seen inside it, now and before."""
-    if ground.blind(whole) or _is_beside(ground, whole):
+    if ground.blind(whole) or _is_beside(ground, whole) or _is_relit(ground, whole):
         return "light"
     where = extent(whole, 3)
     contrast = np.abs(ground.fast - ground.lit)[where]
@@ -47,6 +49,17 @@ def _is_beside(ground: Ground, whole: Mask) -> bool:
     now, lit = ground.fast[where], ground.lit[where]
     near = (now >= cv2.erode(lit, BOX) - LEVEL) & (now <= cv2.dilate(lit, BOX) + LEVEL)
     return bool(near[whole[where]].mean() > BESIDE)
+
+
+def _is_relit(ground: Ground, whole: Mask) -> bool:
+    """Whether all of it is brighter or darker by one factor, so that the place's own pattern is still to be seen."""
+    where = extent(whole)
+    inner = cv2.erode(whole[where].astype(np.uint8), BOX, borderType=cv2.BORDER_CONSTANT, borderValue=0).astype(bool)
+    if inner.sum() < BOX.size:
+        return False
+    then, now = (np.log(memory[where][inner] + 1.0) for memory in (ground.slow, ground.fast))
+    pattern = float(then.std())
+    return pattern > TEXTURE and float((now - then).std()) < PATTERN * pattern
 
 
 def creeps(ground: Ground, whole: Mask) -> bool:

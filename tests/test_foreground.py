@@ -277,6 +277,19 @@ def test_a_sharp_shadow_on_ground_that_shows_through_makes_no_object() -> None:
     assert others(watch(film, 140), None) == []
 
 
+@pytest.mark.parametrize("gain", [0.7, 1.4])
+def test_specks_of_light_make_no_object(gain: float) -> None:
+    """Too small for their edges to tell, yet each pixel is brighter, or darker, by the same factor."""
+
+    def film(t: float) -> np.ndarray:
+        picture = YARD.copy()
+        for x, y in ((60, 90), (150, 120), (230, 70)) if t >= 20 else ():
+            picture[y : y + 8, x : x + 9] *= gain
+        return picture
+
+    assert others(watch(film, 60), None) == []
+
+
 def test_a_shadow_that_creeps_makes_no_object() -> None:
     def film(t: float) -> np.ndarray:
         picture, edge = YARD.copy(), 100 + t / 20  # 3 pixels a minute
@@ -427,3 +440,11 @@ def test_a_clock_that_runs_back_begins_anew() -> None:
     look, dice = Foreground(), np.random.default_rng(1)
     for t in (*range(30), *range(5, 30)):
         assert look.update(float(t), noisy(YARD, dice)) == ()
+
+
+def test_of_another_light_nothing_is_known_after_the_clock_ran_back() -> None:
+    look, dice = Foreground(), np.random.default_rng(1)
+    for t in range(30):
+        look.update(float(t), noisy(shadows(YARD) if t >= 20 else YARD, dice))
+    seen = [(float(t), look.update(float(t), noisy(with_bag(YARD) if t >= 20 else YARD, dice))) for t in range(40)]
+    assert 20 < times(seen)[0] < 30
