@@ -81,11 +81,13 @@ class Cloud(Consumer):
         self._sender = paho.Client(CallbackAPIVersion.VERSION2, "cloud-sender", protocol=paho.MQTTv5)
         if login:
             self._sender.username_pw_set(*login)
+        self._sender.reconnect_delay_set(1, 1)
         self._sender.connect("127.0.0.1", port)
         self._sender.loop_start()
 
     def publish(self, topic: str, payload: bytes | str, retain: bool = False) -> None:
-        """Below the box' root, QoS 1, until the broker has it."""
+        """Below the box' root, QoS 1, until the broker has it; after a broken connection, once there is one again."""
+        wait_for(self._sender.is_connected, "a connection of the cloud's to the broker")
         self._sender.publish(f"{ROOT}/{topic}", payload, 1, retain).wait_for_publish(20)
 
     def command(
