@@ -27,6 +27,7 @@ MANY = 5  # things at one moment: nobody puts down so many, the place itself loo
 PARTS = 7  # parts that change at one moment, whatever they are: the sun has come out, or the picture is another one
 TURN = 60.0  # s: so many parts within so long, one soon after the other, and the sun comes out slowly
 CALM = 15.0  # s without such a part after which what comes is none of them
+SPECK = 0.02  # of the picture's height: a part with no longer side tells nothing, not even of the light
 VAST = 0.12  # share of the picture that no single thing is
 MOMENT = 3.0  # s: what changes at one moment is known to have changed within so long, the more so the fainter it is
 LAG = 6.0  # s: as long before an object may lie there that the fast memory shows at that moment
@@ -48,8 +49,9 @@ class ForegroundSettings(Settings):
     """Seconds after which the place is known; what is there then belongs to it."""
     settle: Duration = 4.0
     """Seconds for which a change must keep still before it is judged."""
-    min_size: float = 0.02
-    """The longer side of the smallest object, as a share of the picture's height."""
+    min_size: float = 0.03
+    """The longer side of the smallest object, as a share of the picture's height; of what is smaller, too few pixels
+    are left to tell a thing from a change of the light."""
     max_area: float = 0.25
     """A change of more than this share of the picture is none of things: light, fog, another view."""
     alike: float = 0.75
@@ -95,8 +97,9 @@ class Foreground:
         self._listed: tuple[Static, ...] = ()
         self._ids = count(1)
         self._began = self._time = 0.0
-        self._turned = float("-inf")  # when many parts of the place changed at one moment
-        self._came: list[float] = []  # when parts changed, of the last while, one soon after the other
+        self._turned: float  # when many parts of the place changed at one moment
+        self._came: list[float]  # when parts changed, of the last while, one soon after the other
+        self._forget_light()
 
     def update(
         self, time: float, luma: Image, tracks: Sequence[Track] = (), faults: Collection[Fault] = ()
@@ -117,7 +120,7 @@ class Foreground:
         self._time = time
         if ground is None or ground.fast.shape != now.shape or step < 0:
             self._ground, self._things, self._listed, self._began = Ground(now), [], (), time
-            self._turned, self._came = float("-inf"), []
+            self._forget_light()
             return ()
         known = _painted(now.shape, [t.xyxy for t in tracks])
         if step > GAP:
@@ -193,19 +196,17 @@ class Foreground:
                 continue
             turned = abs(time - age - self._turned) < MOMENT or (len(self._came) > PARTS and time - age > self._came[0])
             gone = np.median(ground.doubt[where][mask]) > DOUBT  # what stood there went away: this is the place
-            if turned or gone or not self._is_large(mask) or mask.sum() > VAST * whole.size:
+            small = max(mask.shape) < self.settings.min_size * ROWS
+            if turned or gone or small or mask.sum() > VAST * whole.size:
                 ground.absorb(whole)
             else:
                 self._decide(ground, whole, age, time)
         if len(self._things) - before > MANY:
             self._begin_anew(time, self._things[:before])
 
-    def _is_large(self, mask: Mask) -> bool:
-        return bool(max(mask.shape) >= self.settings.min_size * ROWS)
-
     def _is_fresh(self, mask: Mask, age: float, within: float) -> bool:
-        """Whether a part is large enough for a thing and has kept still for long enough since `within` s."""
-        return 0 <= age - self.settings.settle < within and self._is_large(mask)
+        """Whether a part is no speck and has kept still for long enough since `within` s."""
+        return 0 <= age - self.settings.settle < within and max(mask.shape) >= SPECK * ROWS
 
     def _came_slowly(self, parts: Sequence[tuple[Slices, Mask, float]], time: float, step: float) -> bool:
         """Whether as many parts have changed as do at one moment when the sun comes out, but one after the other."""
@@ -228,6 +229,10 @@ class Foreground:
         assert self._ground is not None
         self._ground.restart()
         self._things, self._began = list(keep), time
+        self._forget_light()
+
+    def _forget_light(self) -> None:
+        """No change of the light is known."""
         self._turned, self._came = float("-inf"), []
 
     def _decide(self, ground: Ground, whole: Mask, age: float, time: float) -> None:

@@ -290,6 +290,17 @@ def test_specks_of_light_make_no_object(gain: float) -> None:
     assert others(watch(film, 60), None) == []
 
 
+@pytest.mark.parametrize(("wide", "high", "found"), [(3, 5, False), (5, 5, False), (4, 7, True), (8, 8, True)])
+def test_a_speck_is_too_small_to_tell(wide: int, high: int, found: bool) -> None:
+    speck: Box = (150 / W, 110 / H, (150 + wide) / W, (110 + high) / H)
+    dark = PLAIN.copy()
+    dark[110 : 110 + high, 150 : 150 + wide] = 70
+    seen = watch(lambda t: dark if t >= 10 else PLAIN, 40)
+    listed = [s for _, statics in seen for s in statics]
+    assert bool(listed) == found
+    assert all(iou(s.xyxy, speck) > 0.2 for s in listed)
+
+
 def test_a_shadow_that_creeps_makes_no_object() -> None:
     def film(t: float) -> np.ndarray:
         picture, edge = YARD.copy(), 100 + t / 20  # 3 pixels a minute
