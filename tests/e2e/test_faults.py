@@ -11,8 +11,9 @@ import numpy as np
 from smartbox.simulation import Film, Shot
 from tests.e2e.conftest import Box, documents, scripted_bundle, seen
 from tests.mosquitto import Consumer, wait_for
+from tests.rtsp import rtsp_server
 
-pytest_plugins = ["tests.rtsp"]
+__all__ = ["rtsp_server"]
 
 Start = Callable[..., Box]
 Picture = np.ndarray
