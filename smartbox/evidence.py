@@ -7,11 +7,15 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import threading
+from bisect import insort
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from operator import attrgetter
 from pathlib import Path
 
 import cv2
@@ -34,6 +38,9 @@ SEALED = ".sealed"
 THUMBNAIL_BYTES = 48 * 1024
 _THUMBNAIL_WIDTH = 640
 _QUALITY = 85
+_ENDINGS = {"jpeg": ".jpg", "mp4": ".mp4"}
+_OWN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.(jpg|mp4)(\.sealed)?")
+_HALF = re.compile(rf"\.{_OWN.pattern}\.new")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +58,18 @@ class PictureSeal:
 
     keyring: Keyring
     readers: tuple[str, ...] = ()
+    _making: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def seal(self, name: str, content: bytes) -> bytes:
-        """StorageError when there is no key to seal for: such a picture is not kept at all."""
+        """StorageError when there is no key to seal for: such a picture is not kept at all. Any thread may call."""
         try:
-            readers = [PublicKey.parse(text, "x25519") for text in self.readers] or [self.keyring.made().public]
-            return seal_bytes(content, Label("picture", name), readers)
+            return seal_bytes(content, Label("picture", name), self._keys())
         except SealError as error:
             raise StorageError(f"{name} cannot be sealed and is not kept: {error}") from error
+
+    def _keys(self) -> list[PublicKey]:
+        with self._making:  # two threads would make two keys, of which one is lost
+            return [PublicKey.parse(text, "x25519") for text in self.readers] or [self.keyring.made().public]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +89,23 @@ class _Kept:
     written: float
 
 
+_written = attrgetter("written")
+
+
 class EvidenceStore:
     """The evidence directory, its oldest files first out. Any thread may call."""
 
-    def __init__(self, directory: Path, limits: EvidenceLimits | None = None, seal: PictureSeal | None = None) -> None:
-        """seal: None keeps pictures as plain JPEG."""
+    def __init__(self, directory: Path, limits: EvidenceLimits | None, seal: PictureSeal | None = None) -> None:
+        """limits: None where the directory is a person's: nothing in it is read or deleted, files are only added.
+        seal: None keeps pictures as plain JPEG.
+        """
         self.directory = directory
-        self._limits = limits or EvidenceLimits()
+        self._limits = limits
         self._seal = seal
-        self._lock = threading.Lock()
-        self._files: deque[_Kept] | None = None  # oldest first; None: not read yet
+        self._lock = threading.Lock()  # never held while a file is written
+        self._files: deque[_Kept] | None = None  # oldest first, as they came since; None: not read yet
         self._total = 0
+        self._coming: dict[str, int] = {}  # bytes by name of what is being written
 
     def save_picture(self, image: Image, overlay: Overlay, event_id: str, utc: float) -> tuple[Evidence, bytes]:
         """Draw, write, fsync, rename, fsync the directory -> (reference, thumbnail JPEG <= 48 KiB). StorageError."""
@@ -103,14 +120,16 @@ class EvidenceStore:
         """Their references, in the same order; they cost the disk hardly more than one. StorageError: none is kept."""
         if not files:
             return []
-        with self._lock:
-            names: list[str] = []
-            for file in files:
-                names.append(self._free_name(file.stem, {"jpeg": ".jpg"}.get(file.kind, f".{file.kind}"), names))
+        with self._names(files) as names:
             contents = {
                 n: self._seal.seal(n, f.content) if self._seal else f.content for n, f in zip(names, files, strict=True)
             }
-            self._write(contents, files)
+            with self._lock:
+                self._make_way({name: len(content) for name, content in contents.items()}, max(f.utc for f in files))
+            self._write(contents)
+            with self._lock:
+                for name, file in zip(names, files, strict=True):
+                    self._arrived(name, len(contents[name]), file.utc)
         return [
             Evidence(file.kind, name, hashlib.sha256(file.content).hexdigest(), len(file.content))
             for name, file in zip(names, files, strict=True)
@@ -119,6 +138,7 @@ class EvidenceStore:
     def trim(self, utc: float) -> int:
         """Delete what is too old or too much, oldest first; how many files went. Call every minute."""
         with self._lock:
+            self._date(utc)
             return self._trim(utc, 0)
 
     def make_room(self) -> None:
@@ -131,51 +151,107 @@ class EvidenceStore:
         if count:
             log.warning("the disk is full: %d old pictures deleted", count)
 
-    def _write(self, contents: Mapping[str, bytes], files: Sequence[Ready]) -> None:
-        self._known()
-        coming = sum(map(len, contents.values()))
-        self._trim(max(file.utc for file in files), coming)
-        if self._free() - coming < self._limits.free:
-            raise StorageError(f"{self.directory}: only {self._free()} bytes free, no picture is kept")
-        write_all_durably(self.directory, contents)
-        for (name, content), file in zip(contents.items(), files, strict=True):
-            self._known().append(_Kept(name, len(content), file.utc))
-        self._total += coming
+    @contextmanager
+    def _names(self, files: Sequence[Ready]) -> Iterator[list[str]]:
+        """Free names, which nobody else gets meanwhile."""
+        names: list[str] = []
+        try:
+            with self._lock:
+                for file in files:
+                    names.append(self._free_name(file.stem, _ENDINGS[file.kind]))
+                    self._coming[names[-1]] = 0
+            yield names
+        finally:
+            with self._lock:
+                for name in names:
+                    self._coming.pop(name, None)
+
+    def _make_way(self, sizes: Mapping[str, int], utc: float) -> None:
+        """Reserve the bytes of what comes; StorageError when even the oldest files do not make room for it."""
+        coming = sum(sizes.values())
+        self._trim(utc, coming)
+        if self._limits and (free := self._free()) - self._ahead() - coming < self._limits.free:
+            raise StorageError(f"{self.directory}: only {free} bytes free, no picture is kept")
+        self._coming |= sizes
+
+    def _write(self, contents: Mapping[str, bytes]) -> None:
+        try:
+            write_all_durably(self.directory, contents)
+        except StorageError:
+            for name in contents:
+                with suppress(OSError):
+                    (self.directory / name).unlink()
+            raise
+
+    def _arrived(self, name: str, size: int, utc: float) -> None:
+        """It stands on the disk: in the list now, or found when that is read."""
+        del self._coming[name]
+        if self._files is not None:
+            self._files.append(_Kept(name, size, utc))
+            self._total += size
+
+    def _date(self, utc: float) -> None:
+        """Undated files, and those from after `utc`, count as written now: else they would never be too old.
+
+        Where many are from after it, and most, it is the clock that is wrong: they keep their dates.
+        """
+        if self._limits is None or utc <= REAL_TIME:
+            return
+        files, undated = deque(sorted(self._known(), key=_written)), []
+        while files and files[0].written <= REAL_TIME:
+            undated.append(files.popleft())
+        late = sum(1 for _ in takewhile(lambda kept: kept.written > utc, reversed(files)))
+        if late <= max(10, len(files) // 2):
+            undated += reversed([files.pop() for _ in range(late)])
+        for kept in undated:
+            with suppress(OSError):
+                os.utime(self.directory / kept.name, (utc, utc))
+            insort(files, replace(kept, written=utc), key=_written)
+        self._files = files
 
     def _trim(self, utc: float, coming: int) -> int:
         files, limits, count = self._known(), self._limits, len(self._known())
-        while files and (
-            self._total + coming > limits.bytes
-            or REAL_TIME < files[0].written < utc - limits.age
-            or self._free() - coming < limits.free
+        ahead = self._ahead() + coming
+        while (
+            limits
+            and files
+            and (
+                self._total + ahead > limits.bytes
+                or REAL_TIME < files[0].written < utc - limits.age
+                or self._free() - ahead < limits.free
+            )
         ):
             self._drop_oldest()
         return count - len(files)
 
+    def _ahead(self) -> int:
+        return sum(self._coming.values())
+
     def _drop_oldest(self) -> None:
-        oldest = self._known().popleft()
-        self._total -= oldest.size
+        oldest = self._known()[0]
         try:
             (self.directory / oldest.name).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"{self.directory / oldest.name}: {error.strerror}") from error
+        self._known().popleft()
+        self._total -= oldest.size
 
     def _free(self) -> int:
-        state = os.statvfs(self.directory)
+        try:
+            state = os.statvfs(self.directory)
+        except OSError as error:
+            self._files = None  # the directory is gone: made and read anew by the next call
+            raise StorageError(f"{self.directory}: {error.strerror}") from error
         return state.f_bavail * state.f_frsize
 
     def _known(self) -> deque[_Kept]:
         """The files, read from the directory once. Half-written ones of an earlier run are removed."""
+        if self._limits is None:
+            return deque()
         if self._files is None:
             try:
                 make_directory(self.directory)
-                found = []
-                for entry in os.scandir(self.directory):
-                    if entry.name.startswith("."):
-                        with suppress(OSError):
-                            (self.directory / entry.name).unlink()
-                    elif entry.is_file(follow_symlinks=False):
-                        found.append(_Kept(entry.name, entry.stat().st_size, entry.stat().st_mtime))
+                found = list(self._read())
             except OSError as error:
                 raise StorageError(f"{self.directory}: {error.strerror}") from error
             # By time, then by name: names of one second rise too.
@@ -183,13 +259,37 @@ class EvidenceStore:
             self._total = sum(kept.size for kept in found)
         return self._files
 
-    def _free_name(self, event_id: str, ending: str, taken: Collection[str]) -> str:
+    def _read(self) -> Iterator[_Kept]:
+        """The store's own files; what has another name is left alone."""
+        busy = self._coming.keys() | {f".{name}.new" for name in self._coming}
+        with os.scandir(self.directory) as entries:
+            for entry in entries:
+                if entry.name in busy or not entry.is_file(follow_symlinks=False):
+                    continue
+                if _HALF.fullmatch(entry.name):
+                    with suppress(OSError):
+                        Path(entry.path).unlink()
+                elif _OWN.fullmatch(entry.name):
+                    yield _Kept(entry.name, entry.stat().st_size, entry.stat().st_mtime)
+
+    def _free_name(self, event_id: str, ending: str) -> str:
         suffix = f"{ending}{SEALED}" if self._seal else ending
         names = [f"{event_id}{suffix}", *(f"{event_id}-{i}{suffix}" for i in range(2, 100))]
         for name in names:
-            if name not in taken and not (self.directory / name).exists():
+            if not self._taken(name):
                 return name
         raise StorageError(f"{self.directory / names[0]}: {os.strerror(errno.EEXIST)}, a hundred times")
+
+    def _taken(self, name: str) -> bool:
+        if name in self._coming:
+            return True
+        try:
+            (self.directory / name).lstat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StorageError(f"{self.directory / name}: {error.strerror}") from error
+        return True
 
 
 def opened(path: Path, key: Callable[[], OpeningKey]) -> tuple[str, bytes]:

@@ -2,6 +2,7 @@
 
 import http.client
 import logging
+import re
 import ssl
 import threading
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0  # s without any progress
 _TRIES = 5
+_LABEL = re.compile(r"[a-z0-9-]{1,63}")
+_ADDRESS = re.compile(r"[0-9a-f:.]+")
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 T = TypeVar("T")
@@ -45,8 +48,17 @@ def check_url(url: str, hosts: Sequence[str], setting: str) -> None:
     host = (parts.hostname or "").lower()
     if parts.scheme != "https" or not host or parts.username is not None or not url.isascii():
         raise CommandError(f"url: must be https://host/…, not {parts.scheme[:20]}://{host[:200]}")
+    if not _named(host):
+        raise CommandError(f"url: {host[:200]!r} is no host; between dots stand 1 to 63 letters, digits and hyphens")
     if not any(_matches(entry, host, port) for entry in hosts):
         raise CommandError(f"url: {host[:200]}:{port} is not in {setting} ({', '.join(hosts) or 'empty'})")
+
+
+def _named(host: str) -> bool:
+    """Whether it can be looked up: a name, which may end in a dot, or an address."""
+    if ":" in host:  # it stood in brackets
+        return _ADDRESS.fullmatch(host) is not None
+    return all(_LABEL.fullmatch(label) for label in host.removesuffix(".").split("."))
 
 
 def _matches(entry: str, host: str, port: int) -> bool:
@@ -85,6 +97,8 @@ class Line:
                 why, final = str(error), error.final
             except ssl.SSLCertVerificationError as error:
                 why, final = f"certificate refused: {error.verify_message}", True
+            except UnicodeError as error:  # of a host that no name server can be asked for
+                why, final = str(error), True
             except (OSError, http.client.HTTPException) as error:
                 why, final = str(error) or type(error).__name__, False
             pause = backoff(attempt, 1.0, 30.0)

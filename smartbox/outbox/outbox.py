@@ -14,16 +14,7 @@ from smartbox.notices import Notices
 from smartbox.outbox.file import FILE_NAME, CorruptError, FullError, OutboxFile
 from smartbox.outbox.memory import Memory
 from smartbox.outbox.plan import Opened, Plan, Planner
-from smartbox.outbox.rows import (
-    SEND_RANKS,
-    Depth,
-    Entry,
-    Limits,
-    Loss,
-    Message,
-    Row,
-    report,
-)
+from smartbox.outbox.rows import SEND_RANKS, Depth, Entry, Limits, Loss, Message, Row, report
 from smartbox.types import Event, Evidence
 
 log = logging.getLogger(__name__)
@@ -50,7 +41,7 @@ class Outbox:
         make_room: Callable[[], None] | None = None,
         retry_after: float = 5.0,
     ) -> None:
-        """make_room: called when the disk is full, to free some (EvidenceStore.make_room).
+        """make_room: called when the disk is full, to free some (EvidenceStore.make_room); StorageError.
         retry_after: seconds until a refused message is tried again, doubling.
         """
         self._limits = limits or Limits()
@@ -185,13 +176,20 @@ class Outbox:
                 if last_try or self._make_room is None:
                     self._refuse(error)
                 else:
-                    self._make_room()
+                    self._clear_disk(self._make_room)
             except StorageError as error:
                 self._refuse(error)
             else:
                 self._apply(plan)
                 return plan.events
         return []
+
+    def _clear_disk(self, make_room: Callable[[], None]) -> None:
+        """A disk that gives no room either refuses: full and read-only at once, say."""
+        try:
+            make_room()
+        except StorageError as error:
+            self._refuse(error)
 
     def _to_memory(self, entries: Sequence[Entry]) -> list[Event]:
         """With numbers that no later start gives again, though it may know nothing of these."""

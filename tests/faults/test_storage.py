@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,39 @@ def test_row_12_on_a_full_disk_pictures_go_alarms_stay_and_it_recovers(small_dis
     assert len(list((small_disk / "evidence").iterdir())) < pictures / 10, "pictures went before events"
     assert outbox.degraded and "full" in outbox.degraded
     kept |= {outbox.put(events.begin()).id for _ in range(50)}
+    assert kept == ids(outbox)
+    (small_disk / "rubbish").unlink()
+    clock.advance(5)
+    outbox.tend(tell=False)
+    assert outbox.degraded is None
+    outbox.close()
+    again = outbox_at(small_disk, clock)
+    assert kept == ids(again)
+    again.close()
+
+
+@pytest.mark.row(12)
+def test_row_12_a_full_disk_that_gives_no_room_costs_no_event(small_disk: Path) -> None:
+    """As when the system makes a damaged disk read-only: the outbox cannot grow, and no picture can be deleted."""
+    clock, asked = ManualClock(), []
+
+    def refuse() -> None:
+        asked.append(1)
+        raise StorageError("evidence/0.jpg: Read-only file system")
+
+    outbox = Outbox(small_disk, clock, Uuid7(clock.utc, random.Random(3)), "park-a", "box-017", make_room=refuse)
+    outbox.open()
+    events = Events(clock)
+    kept = {outbox.put(events.begin()).id}
+    with suppress(OSError), (small_disk / "rubbish").open("wb", buffering=0) as rubbish:
+        while True:
+            rubbish.write(bytes(4096))
+    for _ in range(1000):
+        kept.add(outbox.put(events.begin()).id)
+        if outbox.degraded:
+            break
+    assert asked and outbox.degraded and "Read-only" in outbox.degraded
+    kept.add(outbox.put(events.begin()).id)
     assert kept == ids(outbox)
     (small_disk / "rubbish").unlink()
     clock.advance(5)

@@ -1,6 +1,7 @@
 """Files to presigned URLs, against a real HTTPS server: whole, in parts, again where the line broke, nowhere else."""
 
 import hashlib
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from smartbox.clock import ManualClock
 from smartbox.cloud.command import CommandError
+from smartbox.cloud.fetch import fetch
+from smartbox.cloud.https import Line
 from smartbox.cloud.media import WHOLE, Uploader
 from tests.link.box import Box, Cloud
 from tests.link.certificates import Authority
@@ -129,6 +132,15 @@ def test_a_certificate_for_another_host_or_by_another_authority_is_refused(
         (("*.media.example",), "https://evilmedia.example/a", "is not in"),
         (("media.example",), "https://media.example:99999/a", "url:"),
         (("media.example",), "https://[::1/a", "url:"),
+        (("*.media.example",), "https://a..media.example/a", "is no host"),
+        (("*.media.example",), f"https://{'x' * 64}.media.example/a", "is no host"),
+        (("*.media.example",), "https://a_b.media.example/a", "is no host"),
+        (("*.media.example",), "https://.media.example/a", "is no host"),
+        (("media.example",), "https://media.example../a", "is no host"),
+        (("media.example",), "https://media.example./a", "is not in"),
+        (("media.example",), "https://[::1]/a", "is not in"),
+        (("*.media.example",), "https://[v1.a:..media.example]/a", "is no host"),
+        (("media.example",), "https://10.0.0.1/a", "is not in"),
     ],
 )
 def test_only_hosts_on_the_list(
@@ -136,6 +148,26 @@ def test_only_hosts_on_the_list(
 ) -> None:
     with pytest.raises(CommandError, match=said):
         send(tmp_path, authority, hosts, url=url)
+
+
+@pytest.mark.parametrize("host", ["a..media.example", f"{'x' * 64}.media.example"])
+def test_a_model_comes_from_no_impossible_host(tmp_path: Path, authority: Authority, host: str) -> None:
+    clock = ManualClock()
+    line = Line(clock, authority.ca, clock.monotonic() + 600, threading.Event())
+    with pytest.raises(CommandError, match="is no host"):
+        fetch(f"https://{host}/eyes.sealed", "0" * 64, tmp_path / "eyes.sealed", ("*.media.example",), line)
+
+
+def test_a_host_that_cannot_be_asked_for_is_final(authority: Authority) -> None:
+    clock, tries = ManualClock(), []
+    line = Line(clock, authority.ca, clock.monotonic() + 600, threading.Event())
+
+    def look_up() -> None:
+        tries.append(socket.getaddrinfo("a..media.example", 443))
+
+    with pytest.raises(CommandError, match="label"):
+        line.insist("https://a..media.example/a", look_up)
+    assert not tries and clock.monotonic() == ManualClock().monotonic(), "no second try"
 
 
 @pytest.mark.parametrize(
