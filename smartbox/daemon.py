@@ -173,13 +173,13 @@ class Daemon:
         self.inference.commit(self._resume(unclean))
         working, sending = threading.Event(), threading.Event()
         self.vitals.begin()
+        self._tell_slots()
         readers = [
             self._thread(f"source.{s}", self._reader(s), working) for s, h in self.vitals.sources.items() if h.enabled
         ]
         if self.config.outputs:
             self._thread("announcer", self.announcer.run, working)
-        if self.tapes:
-            self._thread("clips", self.clips.run, working)
+        clips = [self._thread("clips", self.clips.run, working)] if self.tapes else []
         inference = self._thread("inference", self.inference.run, working)
         self.remote.open()
         helpers = [self._thread(worker.name, worker.run, self._stopping) for worker in self.remote.workers()]
@@ -191,7 +191,8 @@ class Daemon:
             working.set()
             self._stopping.set()
             self.mailboxes.ring()
-            inference.join(5.0)
+            for worker in (inference, *clips):
+                worker.join(5.0)
             for helper in helpers:
                 helper.join(2.0)
             sending.set()
@@ -336,10 +337,15 @@ class Daemon:
         now, utc, episodes = self.clock.monotonic(), self.clock.utc(), self.outbox.open_episodes()
         self.inference.commit(swap(self._pipelines, made, self.config, config, episodes, self._new_id, now, utc))
         self.silences.tell()
+        self._tell_slots()
         self.config = config
         self.publisher.watch([(rule, source) for rule in config.rules for source in watched(config, rule)])
         self.remote.reconfigured(config)
         self.publisher.tell_birth()
+
+    def _tell_slots(self) -> None:
+        for source, pipeline in self._pipelines.items():
+            self._occupancy.begin(source, pipeline.occupancy)
 
     def _trim(self, utc: float) -> None:
         try:

@@ -1,8 +1,8 @@
 """Why an alarm came, or did not: what every rule made of every sample, as lines and as timelines.
 
     tracer = Tracer(pipeline.runners)
-    lines = tracer.lines(scene)    # after each step of the pipeline
-    tracer.timelines()             # at the end
+    lines = tracer.lines(scene, events)    # after each step of the pipeline
+    tracer.timelines()                     # at the end
 
 It reads the runners' state after a step and changes nothing.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from smartbox.episodes import Followed, RuleRunner, RunnerState
 from smartbox.timeline import Lane, Span, Timeline
-from smartbox.types import Scene
+from smartbox.types import Event, Scene
 
 MERGE_S = 1.0
 """Curves are kept as straight pieces of at most so many seconds while they move."""
@@ -25,13 +25,13 @@ class Tracer:
     def __init__(self, runners: Sequence[RuleRunner]) -> None:
         self._rules = [_Traced(runner) for runner in runners]
 
-    def lines(self, scene: Scene, *, sound: bool = False) -> list[dict[str, Any]]:
+    def lines(self, scene: Scene, events: Sequence[Event] = (), *, sound: bool = False) -> list[dict[str, Any]]:
         """What each rule made of it: a line per subject, or one without; then one for each that was given up.
 
-        sound: the scene is one of sound alone, which rules that look do not judge.
+        events: what the step led to. sound: the scene is one of sound alone, which rules that look do not judge.
         """
         judged = [r for r in self._rules if (scene.sounds is not None if r.runner.rule.hears else not sound)]
-        return [line for rule in judged for line in rule.lines(scene)]
+        return [line for rule in judged for line in rule.lines(scene, events)]
 
     def timelines(self) -> list[tuple[str, Timeline]]:
         """(rule id, its timeline)."""
@@ -45,11 +45,12 @@ class _Traced:
         self.runner = runner
         self._before: dict[int, Followed] = {}
         self._lanes: dict[int, Lane] = {}
+        self._marks: dict[str, Lane] = {}  # of a rule whose events have no length
         self._watches: list[tuple[float, float, RunnerState]] = []
         self._since: float | None = None
         self._last = 0.0
 
-    def lines(self, scene: Scene) -> Iterator[dict[str, Any]]:
+    def lines(self, scene: Scene, events: Sequence[Event]) -> Iterator[dict[str, Any]]:
         runner = self.runner
         head = {
             "trace": runner.rule_id,
@@ -58,8 +59,12 @@ class _Traced:
             "watching": runner.state,
         }
         now = {followed.number: followed for followed in runner.followed}
+        moments = [e for e in events if e.rule == runner.rule_id and e.phase == "begin"] if runner.rule.instant else []
         self._keep(scene.time, now)
-        if not now:
+        for moment in moments:
+            self._mark(moment)
+            yield {**head, **_told(moment)}
+        if not now and not moments:
             seen = {"seen": dict(Counter(track.label for track in scene.tracks))}
             yield {**head, "subject": None, "holds": False, **seen, "picture": sorted(scene.picture)}
         for followed in now.values():
@@ -100,12 +105,33 @@ class _Traced:
             _extend(lane.spans, time, before, followed)
         self._last = time
 
+    def _mark(self, moment: Event) -> None:
+        """A lane for each line and direction, with a stroke for each crossing."""
+        name = " ".join(filter(None, (moment.zone, str(moment.detail.get("direction", "")))))
+        lane = self._marks.setdefault(name, Lane(name))
+        at = moment.monotonic
+        lane.spans.append(Span(at, at, True, "open", (1.0, 1.0), (0.0, 1.0)))
+
     def timeline(self) -> Timeline:
         runner = self.runner
         title = f"{runner.rule_id} ({runner.kind}) on {runner.source}"
-        return Timeline(
-            title, list(self._lanes.values()), self._watches, self._since or 0.0, self._last, runner.rule.enter_ratio
-        )
+        lanes = [*self._lanes.values(), *self._marks.values()]
+        needed = 0.0 if runner.rule.instant else runner.rule.enter_ratio
+        return Timeline(title, lanes, self._watches, self._since or 0.0, self._last, needed)
+
+
+def _told(moment: Event) -> dict[str, Any]:
+    """An event without length."""
+    match = moment.objects[0]
+    return {
+        "subject": match.subject,
+        "label": match.label,
+        "score": round(float(match.score), 3),
+        "zone": match.zone,
+        "holds": True,
+        **match.detail,
+        "episode": moment.episode,
+    }
 
 
 def _extend(spans: list[Span], time: float, before: float, followed: Followed) -> None:

@@ -21,6 +21,15 @@ class Occupancy:
         self._told: dict[str, tuple[dict[str, Any], float]] = {}
         self._seen: dict[str, float] = {}
 
+    def begin(self, source: str, slots: Mapping[str, SlotState]) -> None:
+        """At the start, and with other rules: what the broker may still keep of earlier ones holds no longer."""
+        self._seen[source] = self._clock.monotonic()
+        self._told.pop(source, None)
+        if slots:
+            self._set(source, dict(slots))
+        else:
+            self._retained.set(_topic(source), None)
+
     def tell(self, source: str, slots: Mapping[str, SlotState]) -> None:
         """What the last picture showed; nothing for a source without slots."""
         now = self._clock.monotonic()
@@ -40,4 +49,8 @@ class Occupancy:
         self._told[source] = (slots, self._clock.monotonic())
         counts = {state: sum(s == state for s in slots.values()) for state in ("free", "occupied", "unknown")}
         document = {"slots": slots, "counts": counts, "ts": timestamp(self._clock.utc())}
-        self._retained.set(f"occupancy/{source}", document)
+        self._retained.set(_topic(source), document)
+
+
+def _topic(source: str) -> str:
+    return f"occupancy/{source}"

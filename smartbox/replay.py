@@ -21,6 +21,7 @@ from smartbox.pipeline import Pipeline, StepResult
 from smartbox.recording import Recorded, recorded
 from smartbox.sources._base import SourceSettings
 from smartbox.types import Event, Sample
+from smartbox.voice import acknowledged
 
 START_UTC = 1_767_268_800.0  # 2026-01-01T12:00:00Z; the same for every replay unless told otherwise
 KINDS = ("file", "simulator")
@@ -35,10 +36,11 @@ class Replayed:
     events: tuple[Event, ...]
 
 
-def input_settings(config_source: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Settings of a `file` source that plays `path` in place of a configured one."""
+def input_settings(config_source: Mapping[str, Any], path: Path, kind: str) -> dict[str, Any]:
+    """Settings of a `file` source that plays `path` in place of a configured one of that kind."""
     kept = {key: config_source[key] for key in SourceSettings.model_fields if key in config_source and key != "enabled"}
-    return {"type": "file", "path": str(path), **kept}
+    heard = kind == "microphone" or config_source.get("audio") is True
+    return {"type": "file", "path": str(path), **kept, **({"audio": True} if heard else {})}
 
 
 class Replay:
@@ -92,9 +94,8 @@ class Replay:
                 time.sleep(ahead)
             self._clock.advance(max(0.0, item.time - self._clock.monotonic()))
             last = max(last, item.time)
-            pipeline = self._parts.pipelines[item.source]
-            result = self._step(pipeline, item)
-            yield Replayed(item, result, self._numbered(result.events))
+            result = self._step(self._parts.pipelines[item.source], item)
+            yield Replayed(item, result, self._numbered((*result.events, *self._acknowledged(result, item))))
         stop.set()
 
     def runners(self, source: str) -> Sequence[RuleRunner]:
@@ -123,6 +124,11 @@ class Replay:
             return pipeline.recorded(item.time, item.utc, item.detections, item.sounds)
         plan = pipeline.plan(item)
         return pipeline.step(plan, ask(self._models, plan.requests))
+
+    def _acknowledged(self, result: StepResult, item: Sample | Recorded) -> Sequence[Event]:
+        """What a word that was heard acknowledges, of all sources."""
+        everywhere = self._parts.pipelines.values()
+        return acknowledged(result.events, self._parts.config.rules, everywhere, item.time, item.utc)
 
     def _numbered(self, events: Sequence[Event]) -> tuple[Event, ...]:
         numbered = []

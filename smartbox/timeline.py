@@ -62,7 +62,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """watches: (start, end, state) of the rule; needed: the share that a begin needs."""
+    """watches: (start, end, state) of the rule; needed: the share that a begin needs, 0 where one moment is enough."""
 
     title: str
     lanes: Sequence[Lane]
@@ -86,7 +86,8 @@ def draw(timeline: Timeline) -> Image:
     for i, lane in enumerate(lanes):
         _lane(canvas, timeline, lane, _TOP + i * _LANE)
     if not lanes:
-        _text(canvas, "the condition never held", (_LEFT + 12, _TOP + _LANE // 2), 0.5)
+        nothing = "the condition never held" if timeline.needed else "nothing crossed, or not far enough"
+        _text(canvas, nothing, (_LEFT + 12, _TOP + _LANE // 2), 0.5)
     if left := len(timeline.lanes) - len(lanes):
         _text(canvas, f"and {left} more that came less far", (12, height - 14), 0.42)
     return canvas
@@ -96,8 +97,8 @@ def _lane(canvas: Image, timeline: Timeline, lane: Lane, top: int) -> None:
     base = top + 8 + _STRIP + _CURVE
     _text(canvas, lane.name[:26], (12, top + 24), 0.42)
     cv2.line(canvas, (_LEFT, base), (_WIDTH - _RIGHT, base), _FAINT, 1)
-    needed = base - round(timeline.needed * (_CURVE - 4))
-    _dashes(canvas, needed)
+    if timeline.needed:
+        _dashes(canvas, base - round(timeline.needed * (_CURVE - 4)))
     for span in lane.spans:
         x0, x1 = _x(timeline, span.start), max(_x(timeline, span.end), _x(timeline, span.start) + 1)
         cv2.rectangle(canvas, (x0, top + 4), (x1, top + 4 + _STRIP), _HOLDS[span.holds], cv2.FILLED)

@@ -1,8 +1,11 @@
 """Runs recordings through the rules and prints the events as JSON lines."""
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from smartbox.progress import Progress
 from smartbox.replay import KINDS, START_UTC, Replay, Replayed, input_settings
 from smartbox.types import AudioChunk, Event
 
+INTERRUPTED = 130  # as a shell says it
 EXAMPLE = "smartbox replay -c smartbox.yaml --input gate=gate.mp4 --truth gate.jsonl"
 
 
@@ -70,12 +74,12 @@ def main(args: argparse.Namespace) -> int:
     tracers = {source: Tracer(replay.runners(source)) for source in replay.sources} if args.explain else {}
     documents = []
     try:
-        with Progress("replay", "s") as progress:
-            for step in _steps(replay, args.until):
+        with Progress("replay", "s") as progress, _interruptible() as stop:
+            for step in _steps(replay, args.until, stop):
                 progress.at(step.item.time if step else None)
                 if step and tracers:
                     sound = isinstance(step.item, AudioChunk)
-                    _trace(tracers[step.item.source].lines(step.result.scene, sound=sound))
+                    _trace(tracers[step.item.source].lines(step.result.scene, step.events, sound=sound))
                 for event in step.events if step else replay.finish():
                     documents.append(_print(event, config))
                 if step and store:
@@ -86,12 +90,35 @@ def main(args: argparse.Namespace) -> int:
         _draw(tracers, args.explain)
     if args.truth:
         _print_score(config, args, documents)
-    return 0
+    return INTERRUPTED if stop.is_set() else 0
 
 
-def _steps(replay: Replay, until: float | None) -> Iterator[Replayed | None]:
-    yield from replay.run(until)
+def _steps(replay: Replay, until: float | None, stop: threading.Event) -> Iterator[Replayed | None]:
+    """Every step, to the end or until `stop`; then None."""
+    for step in replay.run(until):
+        yield step
+        if stop.is_set():
+            break
     yield None
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Set by the first Ctrl-C: what was played so far is still scored and drawn. The second ends the program."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def interrupted(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _print(event: Event, config: configuration.Config) -> bytes:
@@ -143,13 +170,15 @@ def _load(path: Path, inputs: list[str]) -> tuple[configuration.Config, dict[str
         if Path(file).suffix == ".jsonl":
             lines[source] = Path(file)
         else:
-            replaced[source] = input_settings(written[source], Path(file))
+            kind, settings = written[source]
+            replaced[source] = input_settings(settings, Path(file), kind)
     return configuration.load(path, replaced), lines
 
 
-def _written_sources(path: Path) -> dict[str, dict[str, Any]]:
+def _written_sources(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Each source's type and settings."""
     configured = configuration.load(path)
-    return {name: settings.model_dump() for name, settings in configured.sources.items()}
+    return {name: (configured.kinds[f"sources.{name}"], s.model_dump()) for name, s in configured.sources.items()}
 
 
 def _moment(text: str) -> float:
@@ -162,7 +191,7 @@ def _moment(text: str) -> float:
 
 
 def _store(directory: Path) -> EvidenceStore:
-    return EvidenceStore(_made(directory, "--pictures"))
+    return EvidenceStore(_made(directory, "--pictures"), limits=None)
 
 
 def _made(directory: Path, argument: str) -> Path:

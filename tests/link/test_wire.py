@@ -87,6 +87,24 @@ def test_occupancy_is_told_on_change_and_every_minute() -> None:
     assert document["counts"] == {"free": 0, "occupied": 0, "unknown": 2}
 
 
+def test_occupancy_of_earlier_rules_does_not_stay() -> None:
+    clock, retained = ManualClock(), Retained()
+    told = Occupancy(retained, clock)
+    told.begin("lot", {"P1": "unknown"})  # the camera may be dead: what the broker kept of the last run is no news
+    told.begin("gate", {})
+    topic, document = retained.next() or pytest.fail()
+    assert (topic, isinstance(document, dict) and document["slots"]) == ("occupancy/lot", {"P1": "unknown"})
+    assert retained.next() == ("occupancy/gate", None)
+    told.tell("lot", {"P1": "occupied"})
+    assert retained.next()
+    told.begin("lot", {})  # the rule was taken away
+    assert retained.next() == ("occupancy/lot", None)
+    clock.advance(3600)
+    told.tell("lot", {})
+    told.tick()
+    assert retained.next() is None
+
+
 def test_mqtt_311_is_warned_of(tmp_path: Path, mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         sender = Sender(tmp_path / "box", mosquitto.url, version="3.1.1").start()

@@ -1,5 +1,9 @@
 """`replay --explain`: why an alarm came or did not, in lines and in a picture; and what an event says of it."""
 
+import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +93,61 @@ def test_the_end_says_how_little_was_left() -> None:
     assert end.phase == "end"
     assert end.why
     assert end.why.share < end.why.exit_share
+
+
+def test_who_crosses_a_line_is_in_the_trace_and_in_the_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, seen, why = tmp_path / "smartbox.yaml", tmp_path / "seen.jsonl", tmp_path / "why"
+    file.write_text(f"""
+version: 1
+box: {{site: t, id: b, state_dir: {tmp_path}/state}}
+mqtt: {{url: mqtt://127.0.0.1}}
+models: {{eyes: {{bundle: lrssd-park, backends: [onnxruntime]}}}}
+sources: {{room: {{type: file, path: none.mp4, model: eyes}}}}
+zones: {{middle: {{source: room, line: [[0, 0.5], [1, 0.5]]}}, wall: {{source: room, line: [[0, 0.99], [1, 0.99]]}}}}
+rules:
+  count: {{type: line_crossing, zones: [middle], labels: [person]}}
+  never: {{type: line_crossing, zones: [wall], labels: [person]}}
+""")
+    walk = [
+        {
+            "time": i / 5,
+            "detections": [{"label": "person", "score": 0.9, "xyxy": [0.4, 0.008 * i, 0.5, 0.2 + 0.008 * i]}],
+        }
+        for i in range(80)
+    ]
+    seen.write_text("\n".join(map(json.dumps, walk)))
+    assert main(["replay", "-c", str(file), "--input", f"room={seen}", "--explain", str(why)]) == 0
+    lines = lines_of(capsys)
+    (begin,) = [line for line in lines if line.get("type") == "smartbox.alarm.line_crossing.begin"]
+    (crossed,) = [line for line in of(lines, "count") if line["holds"]]
+    assert crossed["time"] == begin["data"]["clock"]["monotonic_s"]
+    assert (crossed["episode"], crossed["zone"], crossed["label"]) == (begin["id"], "middle", "person")
+    assert crossed["direction"] == begin["data"]["detail"]["direction"]
+    assert has(why / "count.room.png", OPEN)
+    assert not has(why / "never.room.png", OPEN)
+
+
+def test_a_replay_that_is_stopped_is_drawn_as_far_as_it_came(tmp_path: Path) -> None:
+    file = tmp_path / "smartbox.yaml"
+    file.write_text(f"""
+version: 1
+box: {{site: t, id: b, state_dir: {tmp_path}/state}}
+mqtt: {{url: mqtt://127.0.0.1}}
+models: {{eyes: {{bundle: lrssd-park, backends: [onnxruntime]}}}}
+sources: {{gate: {{type: simulator, scene: gate, model: eyes}}}}
+zones: {{yard: {{source: gate, polygon: [[0, 0], [1, 0], [1, 1], [0, 1]]}}}}
+rules: {{visit: {{type: intrusion, zones: [yard], labels: [person]}}}}
+""")
+    command = [sys.executable, "-m", "smartbox", "replay", "-c", str(file), "--explain", str(tmp_path / "why")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline()  # it plays
+        program.send_signal(signal.SIGINT)
+        program.communicate(timeout=60)
+    assert program.returncode == 130
+    assert cv2.imread(str(tmp_path / "why" / "visit.gate.png")) is not None
 
 
 def test_crossings_and_many_lanes_can_be_drawn() -> None:

@@ -140,6 +140,39 @@ def test_a_recording_beside_a_simulator_ends_with_the_recording(
 
 def test_a_recording_is_looked_at_as_its_source_would_be() -> None:
     written = SourceSettings.model_validate({"crops": 3, "fps": 2, "enabled": False}).model_dump()
-    settings = input_settings({**written, "url": "rtsp://camera"}, Path("gate.mp4"))
+    settings = input_settings({**written, "url": "rtsp://camera"}, Path("gate.mp4"), "rtsp")
     assert (settings["type"], settings["path"], settings["crops"], settings["fps"]) == ("file", "gate.mp4", 3, 2)
     assert not {"enabled", "url"} & settings.keys()  # who names a recording wants it played
+
+
+def test_a_recording_is_heard_as_its_source_would_be() -> None:
+    written = SourceSettings.model_validate({}).model_dump()
+    assert input_settings(written, Path("phone.mp4"), "microphone")["audio"] is True
+    assert input_settings({**written, "audio": True}, Path("gate.mp4"), "rtsp")["audio"] is True
+    assert "audio" not in input_settings({**written, "audio": False}, Path("gate.mp4"), "rtsp")
+
+
+def test_a_word_acknowledges_alarms_here_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    heard = [
+        {"time": i * 0.25, "sounds": {"siren": 0.9 if i >= 8 else 0.0, "yes": 0.9 * (24 <= i < 28)}} for i in range(60)
+    ]
+    (tmp_path / "hall.jsonl").write_text("\n".join(map(json.dumps, heard)))
+    file = tmp_path / "smartbox.yaml"
+    file.write_text(f"""
+version: 1
+box: {{site: t, id: b, state_dir: {tmp_path}/state}}
+mqtt: {{url: mqtt://127.0.0.1}}
+models: {{ears: {{bundle: muffnet-sound, backends: [onnxruntime]}}}}
+sources: {{hall: {{type: file, path: none.wav, model: ears}}}}
+rules:
+  alarms: {{type: sound, cameras: [hall], labels: [siren]}}
+  seen: {{type: sound, cameras: [hall], labels: ["yes"], acknowledges: [alarms], cooldown: 0s}}
+""")
+    assert main(["replay", "-c", str(file), "--input", f"hall={tmp_path}/hall.jsonl"]) == 0
+    told = [line["data"] for line in lines_of(capsys)]
+    assert [(d["rule"]["id"], d["phase"]) for d in told][:3] == [
+        ("alarms", "begin"),
+        ("seen", "begin"),
+        ("alarms", "update"),
+    ]
+    assert told[2]["detail"]["acknowledged"]["by"] == "voice:yes@hall"
