@@ -7,6 +7,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -89,16 +90,23 @@ class Clips:
             return self._made.pop(episode, None)
 
     def run(self, stop: threading.Event) -> bool:
-        """Write what is due until `stop`; False then."""
+        """Write what is due until `stop`, and then what there is of the rest; False then."""
         while not self._clock.wait(stop, _TICK_S):
             while event := self._due():
                 self._alarm(event)
+        while event := self._left():
+            log.warning("%s: a stop ends the clip of episode %s early", event.rule, event.episode)
+            self._alarm(event)
         return False
 
     def _due(self) -> Event | None:
         with self._lock:
             due = bool(self._wanted) and self._clock.monotonic() >= self._wanted[0].monotonic + self._after
             return self._wanted.popleft() if due else None
+
+    def _left(self) -> Event | None:
+        with self._lock:
+            return self._wanted.popleft() if self._wanted else None
 
     def _alarm(self, event: Event) -> None:
         moment = Moment(event.monotonic, self._before, self._after)
@@ -120,9 +128,13 @@ class Clips:
         """From when to when (monotonic s) a clip of a recorded source can be; None: there is nothing yet."""
         return self._tapes[source].span
 
+    def held(self, source: str, moment: Moment) -> AbstractContextManager[None]:
+        """Meanwhile the tape keeps what `make` is to show, as far as its bytes go."""
+        return self._tapes[source].held(moment.start)
+
     def make(self, source: str, moment: Moment, name: str, utc: float) -> Clip | None:
         """Write NAME.mp4 of what is over and on the source's tape; None: nothing of it is. StorageError."""
-        cut = self._tapes[source].cut(moment.start, moment.end)
+        cut = self._tapes[source].cut(moment.start, moment.end, moment.time)
         if cut is None or cut.end < moment.start:  # the camera has sent nothing since
             return None
         file = self._store.save_clip(mp4(cut), name, utc)

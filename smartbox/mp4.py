@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from smartbox.errors import StorageError
 from smartbox.overlay import cover
 from smartbox.tape import Cut, Heard, Masks, Piece
@@ -72,7 +74,11 @@ def _packet(piece: Piece) -> Any:
 
 
 def _encode(out: "OutputContainer", cut: Cut, origin: Fraction) -> None:
-    """The pictures with the masks burnt in, at most FPS a second."""
+    """The pictures, upright and with the masks burnt in, at most FPS a second."""
+    if len(cut.turns) != 1:
+        why = "changes" if cut.turns else "is not known yet"
+        raise StorageError(f"the rotation of the pictures {why}, and without that they cannot be masked")
+    (turns,) = cut.turns
     stream: VideoStream | None = None
     due, last = Fraction(0), -1
     for picture in _pictures(cut):
@@ -80,10 +86,12 @@ def _encode(out: "OutputContainer", cut: Cut, origin: Fraction) -> None:
         if time < due:
             continue
         due = max(due + Fraction(1 / FPS).limit_denominator(1000), time)
+        made = _masked(picture, turns, cut.masks)
         if stream is None:
-            stream = _video(out, picture)
+            stream = _video(out, made)
         last = max(last + 1, round(time / _MS))
-        out.mux(stream.encode(_masked(picture, cut.masks, last)))
+        made.pts, made.time_base = last, _MS
+        out.mux(stream.encode(made))
     if stream is None:
         raise StorageError("none of the pictures can be decoded, and without that they cannot be masked")
     out.mux(stream.encode(None))
@@ -121,22 +129,21 @@ def _video(out: "OutputContainer", picture: "VideoFrame") -> "VideoStream":
     if name is None:
         raise StorageError(f"FFmpeg has none of the encoders {', '.join(ENCODERS)}")
     stream: Any = out.add_stream(name, rate=round(FPS), options=_OPTIONS.get(name, {}))
-    stream.width, stream.height = picture.width // 2 * 2, picture.height // 2 * 2
+    stream.width, stream.height = picture.width, picture.height
     stream.pix_fmt = "yuv420p"
     stream.codec_context.time_base = _MS
     stream.codec_context.thread_count = 1
     return stream  # type: ignore[no-any-return]
 
 
-def _masked(picture: "VideoFrame", masks: Masks, pts: int) -> "VideoFrame":
+def _masked(picture: "VideoFrame", turns: int, masks: Masks) -> "VideoFrame":
+    """Upright, for that is how masks are drawn; of even width and height."""
     import av
 
     array: Any = picture.to_ndarray(format="bgr24")
-    shown = cover(array, masks)
+    shown = cover(np.ascontiguousarray(np.rot90(array, turns)), masks)
     even = shown[: shown.shape[0] // 2 * 2, : shown.shape[1] // 2 * 2]
-    made = av.VideoFrame.from_ndarray(even, format="bgr24")
-    made.pts, made.time_base = pts, _MS
-    return made
+    return av.VideoFrame.from_ndarray(even, format="bgr24")
 
 
 def _sound(out: "OutputContainer", heard: Heard) -> "AudioStream":
@@ -148,17 +155,19 @@ def _sound(out: "OutputContainer", heard: Heard) -> "AudioStream":
 
 
 def _transcode(out: "OutputContainer", stream: Any, heard: Heard, pieces: Sequence[Piece], origin: Fraction) -> None:
-    """Decode and encode as AAC; a gap between packets is a gap in the file."""
+    """Decode and encode as AAC; a gap between packets is a gap in the file, time that steps back is none."""
     import av
     from av.error import InvalidDataError
 
     decoder: Any = av.CodecContext.create(heard.codec, "r")
     decoder.sample_rate, decoder.layout = heard.rate, heard.layout
     resampler = av.AudioResampler(format="fltp", layout=heard.layout, rate=heard.rate)
+    next_at = 0
     for piece in pieces:
         at = round((piece.pts * piece.time_base - origin) * heard.rate)
-        if at < 0:
+        if at < 0:  # sound of before the first picture
             continue
+        at = max(at, next_at)
         try:
             sounds = decoder.decode(_packet(piece))
         except InvalidDataError:
@@ -168,4 +177,5 @@ def _transcode(out: "OutputContainer", stream: Any, heard: Heard, pieces: Sequen
             at += sound.samples
             for even in resampler.resample(sound):
                 out.mux(stream.encode(even))
+        next_at = at
     out.mux(stream.encode(None))

@@ -101,9 +101,10 @@ class Orders:
         before = kept.before if asked.before is None else asked.before
         after = kept.after if asked.after is None else asked.after
         moment = Moment(self.clock.monotonic() - self.clock.utc() + when, before, after)
-        if self.clock.wait(self.stop, moment.end - self.clock.monotonic()):
-            raise CommandError("the box is being stopped")
-        made = self.clips.make(source, moment, self.new_id(), self.clock.utc())
+        with self.clips.held(source, moment):
+            if self.clock.wait(self.stop, moment.end - self.clock.monotonic()):
+                raise CommandError("the box is being stopped")
+            made = self.clips.make(source, moment, self.new_id(), self.clock.utc())
         if made is None:
             raise CommandError(f"{source}: {self._off_the_tape(source, moment)}")
         about = made.document()

@@ -1,16 +1,19 @@
 """Clips: cut at key frames out of a bounded tape, the packets as they came, written and announced."""
 
 import io
+import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 
 from smartbox import build, config
-from smartbox.clips import Clip, Clips, mp4
+from smartbox.clips import Clip, Clips, Moment, mp4
 from smartbox.clock import ManualClock, SystemClock
 from smartbox.commands.check import warnings
 from smartbox.errors import ConfigError, SourceError
@@ -18,6 +21,7 @@ from smartbox.evidence import EvidenceLimits, EvidenceStore
 from smartbox.sources._av import piece, template
 from smartbox.sources.http import Plugin
 from smartbox.tape import LIMIT, Piece, Tape
+from tests.link.events import Events
 from tests.rules.script import Script, Thing, play, runner
 from tests.sources.camera import HttpCamera, serving
 from tests.sources.media import write_video
@@ -43,6 +47,11 @@ def taped(path: Path, seconds: float = 60.0, limit: int = LIMIT) -> tuple[Tape, 
                 every.append(kept)
                 tape.put(kept)
     return tape, every
+
+
+def template_of(path: Path) -> Any:
+    with av.open(str(path)) as container:
+        return template(container.streams.video[0])
 
 
 def pictures(content: bytes) -> Iterator[av.VideoFrame]:
@@ -73,16 +82,107 @@ def test_it_starts_later_where_the_tape_does(camera: Path) -> None:
     assert Tape(10.0).cut(0.0, 1.0) is None
 
 
-def test_the_tape_is_bounded_and_a_new_connection_is_a_new_tape(camera: Path) -> None:
+def feed(tape: Tape, every: Sequence[Piece], start: float, end: float) -> None:
+    """What the camera sent from `start` to before `end`, over the connection that was begun last."""
+    for kept in every:
+        if start <= kept.time < end:
+            tape.put(kept)
+
+
+def test_the_tape_is_bounded(camera: Path) -> None:
     tape, every = taped(camera, limit=20_000)
     assert sum(len(p.data) for p in every) > 20_000
     assert 0 < tape.bytes <= 20_000
-    tape.begin(None)
-    assert tape.bytes == 0
     big = Piece(0.0, True, 0, 0, Fraction(1, 90_000), b"x" * 100)
     small = Tape(10.0, limit=99)
     small.put(big)
     assert small.bytes == 0
+
+
+def test_a_lost_connection_stays_within_the_bounds(camera: Path) -> None:
+    everything, every = taped(camera)
+    seconds, small = Tape(0.0), Tape(60.0, limit=everything.bytes // 4)
+    for tape in (seconds, small):
+        for start in (100.0, 120.0, 140.0):
+            tape.begin(template_of(camera))
+            feed(tape, every, start, start + 20.0)
+    assert small.bytes <= everything.bytes // 4
+    assert seconds.span == (pytest.approx(139.8, abs=2.0), pytest.approx(159.8))
+    assert seconds.bytes < everything.bytes / 2
+    assert seconds.cut(100.0, 120.0) is None
+
+
+@pytest.mark.parametrize(
+    ("lost", "back", "starts", "seconds"),
+    [(123.0, 128.0, -6.0, 8.8), (119.0, 121.0, -6.0, 4.8), (116.0, 118.0, -2.0, 11.8), (110.0, 122.0, 2.0, 7.8)],
+)
+def test_a_camera_that_drops_about_an_alarm(
+    camera: Path, tmp_path: Path, lost: float, back: float, starts: float, seconds: float
+) -> None:
+    """An alarm at 120, from 115 to 130: what was sent about it is in its clip, though the camera came back since."""
+    _, every = taped(camera)
+    tape = Tape(15.0)
+    tape.begin(template_of(camera))
+    feed(tape, every, 100.0, lost)
+    tape.begin(None)  # a try that came to nothing
+    tape.begin(template_of(camera))
+    feed(tape, every, back, 140.0)
+    store = EvidenceStore(tmp_path / "e", EvidenceLimits(free=0))
+    clips = Clips({"east": tape}, store, ManualClock(), before=5.0, after=10.0, announce=lambda clip: None)
+    clip = clips.make("east", Moment(120.0, 5.0, 9.9), "a", 1.0)
+    assert clip
+    assert (clip.starts, clip.seconds) == (pytest.approx(starts), pytest.approx(seconds))
+    assert clip.late == max(0.0, starts + 5.0)
+    assert clips.span("east") == (106.0, pytest.approx(139.8))  # 140 - 15 - SPARE_S, and a key frame
+
+
+def test_what_somebody_waits_for_stays_on_the_tape(camera: Path, tmp_path: Path) -> None:
+    _, every = taped(camera)
+    tape, store = Tape(0.0), EvidenceStore(tmp_path / "e", EvidenceLimits(free=0))
+    clips = Clips({"east": tape}, store, ManualClock(), before=0.0, after=0.0, announce=lambda clip: None)
+    moment = Moment(111.0, 10.0, 48.0)
+    tape.begin(template_of(camera))
+    feed(tape, every, 100.0, 111.0)
+    with clips.held("east", moment):
+        feed(tape, every, 111.0, 160.0)
+        clip = clips.make("east", moment, "a", 1.0)
+    assert clip
+    assert (clip.starts, clip.late) == (-11.0, 0.0)
+    assert clip.seconds == pytest.approx(59.0)
+    tape.put(replace(every[-1], time=160.0))
+    assert tape.span and tape.span[0] >= 140.0, "and no longer"
+
+
+def test_bytes_bound_what_somebody_waits_for(camera: Path) -> None:
+    everything, every = taped(camera)
+    tape = Tape(0.0, limit=everything.bytes // 2)
+    tape.begin(template_of(camera))
+    with tape.held(100.0):
+        feed(tape, every, 100.0, 160.0)
+        cut = tape.cut(100.0, 160.0)
+    assert tape.bytes <= everything.bytes // 2
+    assert cut and cut.start > 110.0
+
+
+def test_a_stop_writes_the_clips_that_wait(camera: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What there is of them; the log names the episodes."""
+    _, every = taped(camera)
+    tape, told, stop = Tape(15.0), list[Clip](), threading.Event()
+    tape.begin(template_of(camera))
+    feed(tape, every, 100.0, 123.0)
+    clock = ManualClock(120.0)
+    events = [Events(clock, seed).begin(camera="east") for seed in (1, 2)]
+    store = EvidenceStore(tmp_path / "e", EvidenceLimits(free=0))
+    clips = Clips({"east": tape}, store, clock, before=5.0, after=10.0, announce=told.append)
+    for event in events:
+        clips.want(event)
+    stop.set()
+    with caplog.at_level(logging.WARNING):
+        clips.run(stop)
+    assert [clip.id for clip in told] == [event.id for event in events]
+    assert all(event.episode in text for event, text in zip(events, caplog.messages, strict=True))
+    assert (told[0].starts, told[0].seconds) == (-6.0, pytest.approx(8.8))
+    assert len(list(pictures((tmp_path / "e" / told[0].file.name).read_bytes()))) >= 40
 
 
 def test_an_alarm_gets_its_clip_when_it_is_time(camera: Path, tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ import pytest
 
 from smartbox import bundle as bundles
 from smartbox import config
+from smartbox.__main__ import main
 from smartbox.build import parts
 from smartbox.errors import ConfigError
 from smartbox.manifest import Manifest
 from smartbox.replay import Replay
 from smartbox.simulation.sound import write_wav
+from smartbox.sources._base import SourceSettings
 from smartbox.types import Event
-from smartbox.voice import acknowledged
 from tests.e2e.conftest import scripted_bundle, seen
 from tests.sources.media import write_video
 
@@ -103,15 +104,9 @@ def test_a_word_acknowledges_an_alarm_that_is_open(tmp_path: Path) -> None:
     rules = RULE + "  seen: {type: sound, cameras: [hall], labels: [stop], acknowledges: [sirens]}\n"
     scores = [QUIET] * 2 + [SIREN] * 8 + [STOP] + [SIREN] * 8 + [STOP] + [QUIET] * 100
     source = f"{{type: file, path: {recording(tmp_path, 12)}, model: ears}}"
-    wanted = config.load(write(tmp_path, source, rules, ears=ears(tmp_path / "ears", scores)))
-    replay = Replay(wanted)
-    pipeline = replay._parts.pipelines["hall"]
-    updates = []
-    for step in replay.run():
-        time = step.result.scene.time
-        updates += acknowledged(step.result.events, wanted.rules, [pipeline], time, time)
-    replay.close()
-    (update,) = updates  # the second word finds nothing that nobody has seen
+    events = told(write(tmp_path, source, rules, ears=ears(tmp_path / "ears", scores)))
+    # The second word finds nothing that nobody has seen.
+    (update,) = (event for event in events if event.phase == "update")
     assert (update.phase, update.rule, update.cls) == ("update", "sirens", "alarm")
     assert update.detail["acknowledged"]["by"] == "voice:stop@hall"
 
@@ -154,6 +149,73 @@ def test_a_rule_that_nobody_listens_for_is_refused(tmp_path: Path, source: str, 
     path = write(tmp_path, source, RULE.replace("[siren]", labels), **models)
     with pytest.raises(ConfigError, match=says):
         parts(config.load(path))
+
+
+LOOKS = "  look: {type: tamper, cameras: [hall]}\n"
+ZONED = "  look: {type: absence, zones: [all]}\n"
+RTSP = "{type: rtsp, url: 'rtsp://c/1', model: "
+
+
+@pytest.mark.parametrize(
+    ("source", "rules", "says"),
+    [
+        (RTSP + "ears}", RULE, r"sources\.hall\.audio: is off, so rule 'sirens' hears nothing; set `audio: true`"),
+        ("{type: file, path: x, audio: false, model: ears}", RULE, r"sources\.hall\.audio: is off"),
+        ("{type: v4l2, device: 0, model: eyes, sound_model: ears}", RULE, "'hall' of type v4l2 has no sound; let"),
+        ("{type: simulator, scene: lot, model: eyes, sound_model: ears}", RULE, "of type simulator has no sound; let"),
+        (
+            "{type: microphone, model: ears}",
+            LOOKS,
+            r"rules\.look: source 'hall' of type microphone has no pictures; let",
+        ),
+        ("{type: microphone, model: eyes, sound_model: ears}", ZONED, "of type microphone has no pictures; let"),
+        (RTSP + "ears, audio: true}", RULE, None),
+        (RTSP + "eyes, sound_model: ears}", RULE + ZONED, None),
+        ("{type: microphone, model: ears}", RULE, None),
+        ("{type: v4l2, device: 0}", LOOKS, None),
+        ("{type: file, path: x, model: ears}", RULE + LOOKS, None),
+        ("{type: file, path: x, audio: false, model: eyes, sound_model: ears}", RULE + LOOKS, None),
+    ],
+)
+def test_a_rule_needs_a_source_of_its_kind(tmp_path: Path, source: str, rules: str, says: str | None) -> None:
+    models = {"eyes": scripted_bundle(tmp_path / "eyes", seen()).path, "ears": ears(tmp_path / "ears", [QUIET])}
+    wanted = config.load(write(tmp_path, source, rules, **models))
+    if says is None:
+        parts(wanted)
+        return
+    with pytest.raises(ConfigError, match=says):
+        parts(wanted)
+
+
+def test_a_source_of_somebody_else_that_does_not_say_may_be_listened_to_and_looked_at() -> None:
+    assert SourceSettings().hears
+    assert SourceSettings().sees
+
+
+@pytest.mark.parametrize(
+    ("tone_s", "model", "detail", "says"),
+    [
+        (4.0, "model: eyes, sound_model: ears", "160 x 120, sees 1 person; sound at 16000 Hz", None),
+        (
+            0.0,
+            "model: eyes, sound_model: ears",
+            "160 x 120, sees 1 person",
+            "no sound, and 'ears' listens to it: switch",
+        ),
+        (4.0, "model: ears, audio: true", "sound at 16000 Hz", None),
+        (0.0, "model: eyes", "160 x 120, sees 1 person", None),
+    ],
+)
+def test_the_probe_waits_for_sound_where_a_model_listens(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tone_s: float, model: str, detail: str, says: str | None
+) -> None:
+    video = write_video(tmp_path / "hall.mp4", range(0, 3_000, 200), rate=5, tone_s=tone_s)
+    models = {"eyes": scripted_bundle(tmp_path / "eyes", seen("person")).path, "ears": ears(tmp_path / "ears", [QUIET])}
+    path = write(tmp_path, f"{{type: file, path: {video}, {model}}}", "", **models)
+    main(["check", "-c", str(path), "--probe", "--json"])
+    (found,) = (f for f in json.loads(capsys.readouterr().out)["probe"] if f["what"] == "sources.hall")
+    assert detail in found["detail"]
+    assert found["error"] is None if says is None else says in found["error"]
 
 
 def test_a_manifest_whose_shape_is_not_that_of_its_features_is_refused(tmp_path: Path) -> None:

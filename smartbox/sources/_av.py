@@ -6,7 +6,7 @@ FFmpeg's own log lines never leave the process: they may quote a URL with its pa
 import io
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import av
@@ -16,12 +16,14 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.packet import Packet
+from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from smartbox.clock import Clock
 from smartbox.secrets import redact
 from smartbox.tape import Heard, Piece
 from smartbox.types import AudioChunk, Floats, Frame, Image
@@ -48,37 +50,60 @@ class Converter:
         self._scaler = VideoReformatter()
         self._lock = threading.Lock()
 
-    def bgr(self, picture: VideoFrame) -> Image:
+    def bgr(self, picture: VideoFrame, turns: int) -> Image:
         """H x W x 3 uint8, upright."""
         with self._lock:
             array: Any = self._scaler.reformat(picture, format="bgr24", threads=1).to_ndarray()
-        return np.ascontiguousarray(_upright(array, picture.rotation))
+        return np.ascontiguousarray(np.rot90(array, turns))
 
-    def frame(self, picture: VideoFrame, source: str, seq: int, time: float, utc: float) -> Frame:
-        """A Frame whose pixels are converted on first use; its luma is a view of the decoder's Y plane."""
-        turned = picture.rotation % 180 == 90  # a phone's clip says how it was held
-        size = (picture.height, picture.width) if turned else (picture.width, picture.height)
+    def frame(self, picture: VideoFrame, turns: int, source: str, seq: int, time: float, utc: float) -> Frame:
+        """A Frame whose pixels are converted on first use; its luma is a view of the decoder's Y plane.
+
+        turns: see Rotation.
+        """
+        size = (picture.height, picture.width) if turns % 2 else (picture.width, picture.height)
         has_y = picture.format.name in _LUMA_FIRST and picture.planes[0].line_size >= picture.width
-        luma = (lambda: _luma(picture)) if has_y else None
-        return Frame(source, seq, time, utc, size, lambda: self.bgr(picture), luma)
+        luma = (lambda: _luma(picture, turns)) if has_y else None
+        return Frame(source, seq, time, utc, size, lambda: self.bgr(picture, turns), luma)
 
 
-def _luma(picture: VideoFrame) -> Image:
+def _luma(picture: VideoFrame, turns: int) -> Image:
     plane: Any = picture.planes[0]  # lines are padded; the array keeps the decoder's buffer alive
     rows = np.frombuffer(plane, np.uint8)[: picture.height * plane.line_size].reshape(picture.height, plane.line_size)
-    return _upright(rows[:, : picture.width], picture.rotation)
+    return np.rot90(rows[:, : picture.width], turns)
 
 
-def _upright(array: Image, degrees: int) -> Image:
-    """Undo the rotation (counter-clockwise degrees) that the container asks for, in quarter turns."""
-    return np.rot90(array, round(degrees / 90) % 4) if degrees else array
+class Rotation:
+    """How a stream's pictures become upright. It is shown every one that is decoded, in order."""
+
+    def __init__(self) -> None:
+        self._turns = 0
+        self._said = False  # since the last key frame
+
+    def turns(self, picture: VideoFrame) -> int:
+        """Quarter turns, counter-clockwise (0-3), as container or stream say.
+
+        H.264 may say so once a key frame, on it or soon after; it holds until a key frame after which nothing is said.
+        """
+        if picture.key_frame:
+            self._turns = self._turns if self._said else 0
+            self._said = False
+        if Type.DISPLAYMATRIX in picture.side_data:
+            self._turns, self._said = round(picture.rotation / 90) % 4, True
+        return self._turns
+
+
+def wall_time(clock: Clock) -> Callable[[float], float]:
+    """Monotonic s of what is live -> epoch s by the clock as it is set when that is asked."""
+    return lambda time: clock.utc() - (clock.monotonic() - time)
 
 
 class Ear:
     """Any sound -> 16 kHz mono float32 pieces of CHUNK samples, each with the time of its first sample."""
 
-    def __init__(self, source: str, utc_offset: float) -> None:
-        self._source, self._utc_offset = source, utc_offset
+    def __init__(self, source: str, utc: Callable[[float], float]) -> None:
+        """utc: a sample's time (monotonic s) -> epoch s."""
+        self._source, self._utc = source, utc
         self._resampler = AudioResampler(format="fltp", rate=RATE)
         self._kind: tuple[str, str, int] | None = None  # the sound that the resampler is set up for
         self._rest: Floats = np.zeros(0, np.float32)
@@ -110,7 +135,7 @@ class Ear:
 
     def _cut(self) -> AudioChunk:
         samples, self._rest = self._rest[:CHUNK].clip(-1.0, 1.0), self._rest[CHUNK:]
-        chunk = AudioChunk(self._source, self._seq, self._time, self._time + self._utc_offset, RATE, samples)
+        chunk = AudioChunk(self._source, self._seq, self._time, self._utc(self._time), RATE, samples)
         self._time += len(samples) / RATE
         self._seq += 1
         return chunk
@@ -172,6 +197,11 @@ def piece(packet: "Packet[Any]", time: float) -> Piece | None:
     pts = packet.pts if packet.pts is not None else dts
     sound = packet.stream.type == "audio"
     return Piece(time, packet.is_keyframe, pts, dts, packet.time_base, bytes(packet), sound)
+
+
+def unwanted(sound_model: str | None) -> str:
+    """What of a source's settings to take away where there is no sound."""
+    return f"`sound_model: {sound_model}`" if sound_model else "`audio: true`"
 
 
 def video_stream(container: Any) -> VideoStream | None:

@@ -18,7 +18,19 @@ from smartbox.clock import Clock
 from smartbox.errors import SourceError
 from smartbox.secrets import redact
 from smartbox.settings import Duration
-from smartbox.sources._av import Converter, Ear, Thinner, explain, heard, piece, template, video_stream
+from smartbox.sources._av import (
+    Converter,
+    Ear,
+    Rotation,
+    Thinner,
+    explain,
+    heard,
+    piece,
+    template,
+    unwanted,
+    video_stream,
+    wall_time,
+)
 from smartbox.sources._base import Pacer, SourceSettings
 from smartbox.sources._pump import Pump
 from smartbox.sources._timeline import LiveTimeline
@@ -114,7 +126,8 @@ class _Camera:
 
     def __init__(self, settings: NetworkSettings, source_id: str, clock: Clock, tape: Tape | None) -> None:
         self._settings, self._id, self._clock, self._tape = settings, source_id, clock, tape
-        self._pacer, self._converter = Pacer(settings.fps), Converter()
+        self._pacer, self._converter, self._rotation = Pacer(settings.fps), Converter(), Rotation()
+        self._utc = wall_time(clock)
         self._seq = 0
         self._records_sound = tape is not None and tape.sound
         self._damaged, self._damage_said = 0, clock.monotonic()
@@ -163,13 +176,16 @@ class _Camera:
         sound = next(iter(container.streams.audio), None) if wanted or recorded else None
         if video is None:
             raise self._error("the stream has no video")
+        if wanted and sound is None:
+            key = unwanted(self._settings.sound_model)
+            log.warning("%s: the camera sends no sound: switch it on in the camera, or take away %s", self._id, key)
         thinner = self._set_up(video)
         trusted = container.format.name not in _UNTIMED
         # Of clips, pictures without times would be of any speed.
         tape = self._begin_tape(video, sound if recorded else None) if trusted else None
         opened = self._clock.monotonic()
         pictures, sounds = LiveTimeline(), LiveTimeline()
-        ear = Ear(self._id, self._clock.utc() - opened)
+        ear = Ear(self._id, self._utc)
         for packet in container.demux([s for s in (video, sound) if s is not None]):
             if pump.left:
                 return
@@ -190,7 +206,10 @@ class _Camera:
                 elif isinstance(item, av.VideoFrame) and not item.is_corrupt:
                     pump.beat()
                     thinner.saw(arrival)
-                    yield from self._see(item, pictures.at(arrival, item.time if trusted else None))
+                    turns = self._rotation.turns(item)
+                    if tape:
+                        tape.turned(arrival, turns)
+                    yield from self._see(item, turns, pictures.at(arrival, item.time if trusted else None))
                 else:
                     self._damage()
 
@@ -210,10 +229,9 @@ class _Camera:
         context.thread_count = 1  # frame threads would hold pictures back, and cameras outnumber cores anyway
         return Thinner(context, self._settings.fps)
 
-    def _see(self, picture: av.VideoFrame, time: float) -> Iterator[Sample]:
+    def _see(self, picture: av.VideoFrame, turns: int, time: float) -> Iterator[Sample]:
         if self._pacer.take(time):
-            utc = self._clock.utc() - (self._clock.monotonic() - time)
-            yield self._converter.frame(picture, self._id, self._seq, time, utc)
+            yield self._converter.frame(picture, turns, self._id, self._seq, time, self._utc(time))
             self._seq += 1
 
     def _damage(self) -> None:

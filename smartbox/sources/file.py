@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from smartbox.clock import Clock
 from smartbox.errors import SourceError
-from smartbox.sources._av import Converter, Ear, explain, video_stream
+from smartbox.sources._av import Converter, Ear, Rotation, explain, unwanted, video_stream, wall_time
 from smartbox.sources._base import Pacer, SourceSettings
 from smartbox.sources._timeline import Timeline
 from smartbox.types import Sample
@@ -37,16 +37,22 @@ class Plugin(SourceSettings):
     audio: bool | Literal["auto"] = "auto"
     """Deliver the sound. auto: only where the file has no video."""
 
+    @property
+    def hears(self) -> bool:
+        return self.audio is not False or self.sound_model is not None
+
     def read(
         self, source_id: str, clock: Clock, stop: threading.Event, *, start_utc: float | None = None
     ) -> Iterator[Sample]:
         """Sample times: `clock.monotonic()` at the start plus the file's own; utc likewise, from `start_utc` if given.
 
-        Without `paced` the result depends on the file and these two numbers only.
+        Paced and without `start_utc` it follows a wall clock that is set. Without `paced` the result depends on the
+        file and these two numbers only.
         """
         start = clock.monotonic()
         utc_offset = (clock.utc() if start_utc is None else start_utc) - start
-        player = _Player(self, source_id, utc_offset)
+        live = self.paced and start_utc is None
+        player = _Player(self, source_id, wall_time(clock) if live else lambda time: time + utc_offset)
         while not stop.is_set():
             for sample in player.play(start):
                 if self.paced and clock.wait(stop, sample.time - clock.monotonic()):
@@ -62,11 +68,12 @@ class Plugin(SourceSettings):
 class _Player:
     """Decodes the file once per `play`; keeps what must go on from one round of a loop to the next."""
 
-    def __init__(self, settings: Plugin, source_id: str, utc_offset: float) -> None:
-        self._settings, self._id, self._utc_offset = settings, source_id, utc_offset
-        self._converter, self._pacer = Converter(), Pacer(settings.fps)
-        self._ear = Ear(source_id, utc_offset)
+    def __init__(self, settings: Plugin, source_id: str, utc: Callable[[float], float]) -> None:
+        self._settings, self._id, self._utc = settings, source_id, utc
+        self._converter, self._pacer, self._rotation = Converter(), Pacer(settings.fps), Rotation()
+        self._ear = Ear(source_id, utc)
         self._seq = 0
+        self._deaf = False  # that it has no sound was said
         self.end = 0.0  # when the last sample ends
 
     def play(self, start: float) -> Iterator[Sample]:
@@ -75,6 +82,10 @@ class _Player:
         with _open(self._id, path) as container:
             wanted = True if self._settings.sound_model else self._settings.audio
             video, sound = _choose(self._id, path, container, wanted)
+            if wanted is True and sound is None and not self._deaf:
+                self._deaf = True
+                key = unwanted(self._settings.sound_model)
+                log.warning("%s: %s has no sound: choose one that has, or take away %s", self._id, path, key)
             try:
                 yield from self._decode(container, video, sound, start)
             except FFmpegError as error:
@@ -105,14 +116,14 @@ class _Player:
                 elif isinstance(item, av.VideoFrame) and not item.is_corrupt:
                     time = pictures.at(item.time, period)
                     self.end = max(self.end, time + period)
-                    yield from self._see(item, time)
+                    yield from self._see(item, self._rotation.turns(item), time)
         yield from self._ear.finish()
         if bad:
             log.warning("%s: %s: %d damaged packets skipped", self._id, self._settings.path, bad)
 
-    def _see(self, picture: av.VideoFrame, time: float) -> Iterator[Sample]:
+    def _see(self, picture: av.VideoFrame, turns: int, time: float) -> Iterator[Sample]:
         if self._pacer.take(time):
-            yield self._converter.frame(picture, self._id, self._seq, time, time + self._utc_offset)
+            yield self._converter.frame(picture, turns, self._id, self._seq, time, self._utc(time))
             self._seq += 1
 
 

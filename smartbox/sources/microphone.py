@@ -13,7 +13,7 @@ from smartbox.clock import Clock
 from smartbox.errors import SourceError
 from smartbox.portaudio import LIBRARY, PortAudioError, Recorder
 from smartbox.settings import Duration
-from smartbox.sources._av import Ear
+from smartbox.sources._av import Ear, wall_time
 from smartbox.sources._base import SourceSettings
 from smartbox.sources._pump import Pump
 from smartbox.sources._timeline import LiveTimeline
@@ -36,6 +36,10 @@ class Plugin(SourceSettings):
     timeout: Duration = Field(5.0, ge=1, le=9)
     """The microphone counts as lost when it delivers nothing for so long (s)."""
 
+    @property
+    def sees(self) -> bool:
+        return False
+
     def read(self, source_id: str, clock: Clock, stop: threading.Event) -> Iterator[AudioChunk]:
         """Chunks of 0.5 s; SourceError when there is no such device, it is in use, or it was unplugged.
 
@@ -57,7 +61,7 @@ def _listen(settings: Plugin, source_id: str, clock: Clock, pump: Pump[AudioChun
 
     Only so does it list its devices anew, and another microphone that was plugged in is found.
     """
-    ear = Ear(source_id, clock.utc() - clock.monotonic())
+    ear = Ear(source_id, wall_time(clock))
     while not pump.left:
         api = LIBRARY.enter()
         try:

@@ -1,5 +1,9 @@
 """Clips and sounds made for the tests, encoded by FFmpeg's libraries."""
 
+import math
+import struct
+import subprocess
+import time
 import wave
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -9,11 +13,25 @@ from threading import Event
 import av
 import numpy as np
 
-from smartbox.clock import Clock
+from smartbox.clock import Clock, SystemClock
 from smartbox.sources._base import SourceSettings
 from smartbox.types import Frame, Image, Sample
 
 MS = Fraction(1, 1000)
+_COPY = ("ffmpeg", "-v", "error", "-i")
+
+
+class BootClock(SystemClock):
+    """A board's without a battery: it is 1970, until it is set."""
+
+    def __init__(self) -> None:
+        self._ahead = -time.time()
+
+    def set(self) -> None:
+        self._ahead = 0.0
+
+    def utc(self) -> float:
+        return super().utc() + self._ahead
 
 
 def picture(i: int, width: int = 160, height: int = 120) -> Image:
@@ -52,6 +70,24 @@ def write_video(
             out.mux(sound.encode(frame_of_sound))
             out.mux(sound.encode(None))
     return path
+
+
+def turned(path: Path, degrees: int, made: Path) -> Path:
+    """The same as a fragmented MP4 whose container says that it is to be shown turned, counter-clockwise."""
+    subprocess.run([*_COPY, path, "-c", "copy", "-movflags", "frag_keyframe+empty_moov", made], check=True)
+    cosine, sine = (round(f(math.radians(degrees))) << 16 for f in (math.cos, math.sin))
+    data = bytearray(made.read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    data[matrix : matrix + 36] = struct.pack(">9i", cosine, -sine, 0, sine, cosine, 0, 0, 0, 1 << 30)
+    made.write_bytes(data)
+    return made
+
+
+def oriented(path: Path, degrees: int, made: Path) -> Path:
+    """The same H.264 that says so by itself, once a key frame."""
+    metadata = f"h264_metadata=display_orientation=insert:rotate={degrees}"
+    subprocess.run([*_COPY, path, "-c", "copy", "-bsf:v", metadata, made], check=True)
+    return made
 
 
 def tone(seconds: float, rate: int, hertz: float = 440.0) -> np.ndarray:

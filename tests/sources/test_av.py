@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from smartbox.clock import ManualClock
+from smartbox.sources._av import Ear, wall_time
 from smartbox.sources._base import Pacer
 from smartbox.sources._timeline import LiveTimeline, Timeline
 from smartbox.sources.file import Plugin
-from smartbox.types import Frame
+from smartbox.types import AudioChunk, Frame
 
 from .media import collect
 
@@ -126,6 +127,25 @@ class TestLiveTimeline:
 
     def test_without_timestamps_arrival_counts(self) -> None:
         assert LiveTimeline().at(7.0, None) == 7.0
+
+
+def test_sound_follows_a_clock_that_is_set() -> None:
+    """As when a board without a battery hears of the time: what was said before is of 1970, the rest is of now."""
+    clock = ManualClock(10.0, 30.0)
+    ear = Ear("mic", wall_time(clock))
+
+    def half_a_second() -> AudioChunk:
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
+        sound.sample_rate, began = 16_000, clock.monotonic()
+        clock.advance(0.5)
+        (chunk,) = ear.hear(sound, began)
+        return chunk
+
+    assert (half_a_second().utc, half_a_second().utc) == (30.0, 30.5)
+    clock.jump(1_790_000_000.0)
+    assert half_a_second().utc == pytest.approx(1_790_000_031.0)
+    clock.jump(-3600.0)
+    assert half_a_second().utc == pytest.approx(1_789_996_431.5)
 
 
 def test_luma_of_a_bgr_picture() -> None:

@@ -14,7 +14,7 @@ from smartbox.errors import SourceError
 from smartbox.sources.file import Plugin
 from smartbox.types import AudioChunk, Frame
 
-from .media import collect, picture, times, tone, write_video, write_wav
+from .media import collect, oriented, picture, times, tone, write_video, write_wav
 
 
 def test_delivers_the_clip_at_the_chosen_rate(tmp_path: Path) -> None:
@@ -96,6 +96,52 @@ def test_start_utc_makes_a_replay_repeatable(tmp_path: Path) -> None:
     ]
     assert runs[0] == runs[1]
     assert runs[0][0] == (0, 5.0, 77.0)
+
+
+def test_what_is_paced_follows_a_clock_that_is_set(tmp_path: Path) -> None:
+    """Pictures and sound; with `start_utc` or as fast as they go they depend on nothing but the start."""
+    clip = write_video(tmp_path / "a.mp4", range(0, 4000, 40), tone_s=4.0)
+
+    def off(paced: bool, start_utc: float | None) -> dict[type, list[float]]:
+        """By kind, how far each is from the start of the clock, after it was set at 2 s."""
+        clock, jumped = ManualClock(0.0, 1000.0), False
+        apart: dict[type, list[float]] = {Frame: [], AudioChunk: []}
+        plugin = Plugin(path=clip, paced=paced, audio=True)
+        for sample in plugin.read("cam", clock, threading.Event(), start_utc=start_utc):
+            apart[type(sample)].append(round(sample.utc - sample.time, 3))
+            if not jumped and sample.time >= 2.0:
+                clock.jump(500.0)
+                jumped = True
+        return apart
+
+    for apart in off(paced=True, start_utc=None).values():
+        assert set(apart) == {1000.0, 1500.0} and apart == sorted(apart)
+        assert apart.count(1500.0) >= len(apart) // 2 - 2
+    for paced, start_utc in [(True, 1000.0), (False, None), (False, 1000.0)]:
+        assert all(set(apart) == {1000.0} for apart in off(paced, start_utc).values())
+
+
+def test_h264_that_says_once_a_key_frame_how_it_is_turned(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "a.mp4", range(0, 2000, 40), options={"g": "25"})
+    frames = collect(Plugin(path=oriented(clip, 90, tmp_path / "a.ts"), fps=25, paced=False), ManualClock(0.0))
+    assert len(frames) == 50
+    for i, frame in enumerate(frames):
+        assert isinstance(frame, Frame)
+        assert frame.image.shape == (frame.height, frame.width, 3) == (160, 120, 3)
+        assert np.abs(frame.image.astype(int) - np.rot90(picture(i))).mean() < 5
+        assert frame.luma.shape == (160, 120)
+
+
+def test_a_video_that_is_to_be_heard_and_has_no_sound(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip = write_video(tmp_path / "a.mp4", range(0, 400, 40))
+    for settings, key in [({"audio": True}, "`audio: true`"), ({"sound_model": "ears"}, "`sound_model: ears`")]:
+        caplog.clear()
+        collect(Plugin(path=clip, paced=False, loop=True, **settings), ManualClock(), limit=6)
+        (said,) = caplog.messages
+        assert said == f"cam: {clip} has no sound: choose one that has, or take away {key}"
+    caplog.clear()
+    collect(Plugin(path=clip, paced=False), ManualClock())
+    assert not caplog.messages
 
 
 def test_a_phone_clip_is_turned_upright(tmp_path: Path) -> None:

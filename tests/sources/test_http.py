@@ -16,7 +16,7 @@ from smartbox.sources.http import Plugin
 from smartbox.types import AudioChunk, Frame
 
 from .camera import HttpCamera, serving
-from .media import collect, times, write_video
+from .media import BootClock, collect, times, write_video
 
 
 @pytest.fixture
@@ -59,6 +59,34 @@ def test_sound_of_a_camera(tmp_path: Path) -> None:
     assert [c.seq for c in chunks] == [0, 1, 2]
     assert np.diff([c.time for c in chunks]).min() > 0.4
     assert np.argmax(np.abs(np.fft.rfft(chunks[1].samples))) * 2 == 440  # Hz
+
+
+def test_sound_follows_a_clock_that_is_set(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "a.ts", range(0, 6000, 40), tone_s=6.0)
+    clock, chunks = BootClock(), list[AudioChunk]()
+    with serving(HttpCamera(clip.read_bytes(), "video/mp2t", seconds=6.0)) as camera:
+        reader = Plugin(url=camera.url(), audio=True).read("cam", clock, threading.Event())
+        while not chunks or chunks[-1].utc < 1e9:  # SourceError ends it if that does not come
+            sample = next(reader)
+            if isinstance(sample, AudioChunk):
+                chunks.append(sample)
+                clock.set()
+        reader.close()
+    assert chunks[0].utc < 1e9
+    assert abs(chunks[-1].utc - time.time()) < 30
+
+
+def test_a_camera_that_is_to_be_heard_and_sends_no_sound(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    body = write_video(tmp_path / "a.ts", range(0, 2000, 40)).read_bytes()
+    with serving(HttpCamera(body, "video/mp2t")) as camera:
+        for settings, key in [({"audio": True}, "`audio: true`"), ({"sound_model": "ears"}, "`sound_model: ears`")]:
+            caplog.clear()
+            collect(Plugin(url=camera.url(), **settings), SystemClock(), limit=1)
+            (said,) = caplog.messages
+            assert said == f"cam: the camera sends no sound: switch it on in the camera, or take away {key}"
+        caplog.clear()
+        collect(Plugin(url=camera.url()), SystemClock(), limit=1)
+        assert not caplog.messages
 
 
 def test_account_in_the_address(mjpeg: HttpCamera) -> None:

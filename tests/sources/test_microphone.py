@@ -1,6 +1,7 @@
 """Microphones: a real sound server's monitor, found by name, lost and found again; and PortAudio's names."""
 
 import threading
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from smartbox.simulation.sound import RATE, write_wav
 from smartbox.sources.microphone import Plugin
 from smartbox.types import AudioChunk, Floats
 from tests.pulse import Pulse, running
+from tests.sources.media import BootClock
 
 SINKS = ("alley", "street")
 
@@ -47,6 +49,15 @@ def test_what_is_played_is_heard(pulse: Pulse, tmp_path: Path) -> None:
     spectrum = np.abs(np.fft.rfft(chunks[-1].samples))
     assert abs(int(spectrum.argmax()) * 2 - 1000) <= 4
     assert np.abs(chunks[-1].samples).max() == pytest.approx(0.4, abs=0.05)
+
+
+def test_sound_follows_a_clock_that_is_set(pulse: Pulse) -> None:
+    clock = BootClock()
+    reader = Plugin(device="street").read("mic", clock, threading.Event())
+    assert next(reader).utc < 1e9
+    clock.set()
+    late = next(chunk for chunk in islice(reader, 6) if chunk.utc > 1e9)  # some wait to be taken
+    assert abs(late.utc - time.time()) < 30
 
 
 def test_unplugged_and_back_under_another_index(pulse: Pulse) -> None:
