@@ -86,7 +86,7 @@ def parts(
             problems += [Problem(f"models.{name}.bundle", str(problem)) for problem in error.problems]
         else:
             refused |= {name: "; ".join(reasons)} if reasons else {}
-    problems += _rule_problems(config, bundles) + _closeup_problems(config, bundles)
+    problems += _rule_problems(config, bundles) + _closeup_problems(config, bundles) + _slot_problems(config)
     if problems:
         raise config.refusal(problems)
     pipelines = {
@@ -238,6 +238,7 @@ def _rule_problems(config: Config, bundles: Mapping[str, Bundle]) -> list[Proble
             if rule.zone_kind and not zones:
                 text = f"source {source!r} has none of this rule's zones; draw one there, or leave the source out"
                 problems.append(Problem(f"rules.{rule_id}.cameras", text))
+            problems += _sense_problems(config, rule_id, source)
             model = ears(config.sources[source]) if rule.hears else config.sources[source].model
             if model is None and rule.needs_model and (rule.closeup() or ("people", ""))[0] != "slots":
                 problems.append(Problem(f"sources.{source}.model", f"is missing; rule {rule_id!r} watches this source"))
@@ -246,3 +247,37 @@ def _rule_problems(config: Config, bundles: Mapping[str, Bundle]) -> list[Proble
                 text = f"model {model!r} of source {source!r} does not know {', '.join(lacking)}; it knows {have}"
                 problems.append(Problem(f"rules.{rule_id}", text))
     return problems
+
+
+def _sense_problems(config: Config, rule_id: str, source: str) -> list[Problem]:
+    """A rule that hears, on a source without sound; one that looks, on a source without pictures."""
+    settings, hears = config.sources[source], config.rules[rule_id].hears
+    if settings.hears if hears else settings.sees:
+        return []
+    kind = config.kinds[f"sources.{source}"]
+    if hears and "audio" in type(settings).model_fields:
+        if ears(settings) is None:
+            return []  # the model that is missing switches it on
+        text = f"is off, so rule {rule_id!r} hears nothing; set `audio: true`, or name the model as `sound_model`"
+        return [Problem(f"sources.{source}.audio", text)]
+    lacks, wanted = ("sound", "a microphone or a camera with sound") if hears else ("pictures", "a camera")
+    text = f"source {source!r} of type {kind} has no {lacks}; let this rule watch {wanted}"
+    return [Problem(f"rules.{rule_id}", text)]
+
+
+def _slot_problems(config: Config) -> list[Problem]:
+    """Slots of one source with the same name: which are taken is told per source, by their names."""
+    rules = [rule for rule in config.rules.values() if rule.zone_kind == "slots"]
+    owners: dict[tuple[str, str], str] = {}
+    shared: dict[tuple[str, str], list[str]] = {}
+    for zone_id in dict.fromkeys(zone_id for rule in rules for zone_id in rule.zones):
+        zone = config.zones[zone_id]
+        for name in zone.slots:
+            first = owners.setdefault((zone.source, name), zone_id)
+            if first != zone_id and not any({first, zone_id} <= {*rule.zones} for rule in rules):  # told by the rule
+                shared.setdefault((first, zone_id), []).append(name)
+    hint = "give each slot of a camera a name of its own"
+    return [
+        Problem(f"zones.{zone}.slots", f"zones {first!r} and {zone!r} both have {listed(map(repr, names))}; {hint}")
+        for (first, zone), names in shared.items()
+    ]

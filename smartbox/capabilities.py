@@ -38,7 +38,7 @@ def capabilities(config: Config, commands: Iterable[str]) -> dict[str, Any]:
         "desired": bool(config.cloud.keys),
         "upload": bool(config.cloud.upload_hosts),
         "settings": {
-            "rules": {name: settings(plugins.load("rules", name)) for name in plugins.names("rules")},
+            "rules": {name: settings(plugin) for name, plugin in plugins.members("rules").items()},
             "sources": {name: settings(plugins.load("sources", name)) for name in sorted(in_use)},
             "evidence": settings(EvidenceSettings),
         },

@@ -191,6 +191,8 @@ def load(path: Path | str, sources: Mapping[str, Any] | None = None, above: Mapp
 def _told(problem: Problem, document: yamlfile.Document) -> Problem:
     """With the line it stands on, and without any secret that the value held."""
     message = problem.message
+    if taken := document.switches.get(problem.path):
+        message += f"; YAML takes {taken}: put the word in quotes"
     for secret in sorted(document.secrets, key=len, reverse=True):
         if len(secret) > 2:
             message = message.replace(secret, MASK)
@@ -353,6 +355,10 @@ class _Checker:
     def _check_rule(
         self, path: str, rule: Any, zones: Mapping[str, Any], written: Mapping[str, tuple[str, ...]]
     ) -> None:
+        for key in ("zones", "cameras"):
+            named = getattr(rule, key) or ()
+            for twice in dict.fromkeys(name for name in named if named.count(name) > 1):
+                self._wrong(f"{path}.{key}", f"{twice!r} stands more than once; name it once")
         for source in rule.cameras or ():
             if source not in written["sources"]:
                 self._wrong(f"{path}.cameras", unknown(source, written["sources"], "source"))

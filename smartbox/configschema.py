@@ -18,7 +18,7 @@ from smartbox.mqtt import MqttSettings
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of smartbox.yaml, every installed source, backend and rule included.
+    """JSON Schema (2020-12) of smartbox.yaml, every installed source, rule and output that loads included.
 
     It describes the file after `!secret` and `!include` are resolved.
     """
@@ -59,8 +59,8 @@ def _map(value: dict[str, Any]) -> dict[str, Any]:
 
 def _family(family: plugins.Family, definitions: dict[str, Any]) -> dict[str, Any]:
     members = []
-    for name in plugins.names(family):
-        made = _of(plugins.load(family, name), definitions)
+    for name, plugin in plugins.members(family).items():
+        made = _of(plugin, definitions)
         made["properties"] = {"type": {"const": name}, **made.get("properties", {})}
         made["required"] = ["type", *made.get("required", [])]
         made["title"] = name

@@ -89,8 +89,8 @@ def find(wanted: str, known: Sequence[Device], what: What) -> Device:
     bare = {device: _PLACE.sub("", device.name) for device in known}
     for fits in (
         [d for d in known if d.name == wanted],
-        [d for d in known if bare[d] == place],
-        [d for d in known if bare[d].lower().startswith(place.lower())],
+        [d for d in known if place and bare[d] == place],
+        [d for d in known if place and bare[d].lower().startswith(place.lower())],
     ):
         if fits:
             return fits[0]

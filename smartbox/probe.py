@@ -11,14 +11,14 @@ from typing import Any
 
 from smartbox import mqtt
 from smartbox.asking import ask
-from smartbox.build import Parts
+from smartbox.build import Parts, ears
 from smartbox.clock import SystemClock
 from smartbox.config import Config
 from smartbox.errors import BackendError, SmartboxError
 from smartbox.model import Model
 from smartbox.secrets import redact
 from smartbox.supervise import chain
-from smartbox.types import Detections, Frame, Sample
+from smartbox.types import AudioChunk, Detections, Frame, Sample
 
 FIRST_SAMPLE_S = 15.0
 
@@ -61,14 +61,13 @@ def models(parts: Parts, memory: Path) -> tuple[dict[str, Model], list[Found]]:
 
 
 def sources(parts: Parts, opened: Mapping[str, Model]) -> tuple[dict[str, Look], list[Found]]:
-    """The first sample of every source that is enabled, looked at by its model; all sources at once."""
+    """The first picture or sound of every source that is enabled, looked at by its model; all sources at once."""
     wanted = [name for name, settings in parts.config.sources.items() if settings.enabled]
-    samples: dict[str, Sample] = {}
+    samples: dict[str, dict[type[Sample], Sample]] = {name: {} for name in wanted}
     errors: dict[str, str] = {}
     stop = threading.Event()
     threads = [
-        threading.Thread(target=_first, args=(parts.config, name, stop, samples, errors), daemon=True)
-        for name in wanted
+        threading.Thread(target=_first, args=(parts, name, stop, samples[name], errors), daemon=True) for name in wanted
     ]
     for thread in threads:
         thread.start()
@@ -78,16 +77,42 @@ def sources(parts: Parts, opened: Mapping[str, Model]) -> tuple[dict[str, Look],
     stop.set()
     looks, found = {}, []
     for name in wanted:
-        path, sample = f"sources.{name}", samples.get(name)
-        if name in errors or sample is None:
+        path, came = f"sources.{name}", samples[name]
+        if not came:
             late = f"delivered nothing within {FIRST_SAMPLE_S:.0f} s"
             found.append(Found(path, error=redact(errors.get(name, late))))
-        elif isinstance(sample, Frame):
-            looks[name], told = _looked(parts, opened, sample, path)
-            found.append(told)
-        else:
-            found.append(Found(path, f"sound at {sample.rate} Hz"))
+            continue
+        told = Found(path)
+        if isinstance(frame := came.get(Frame), Frame):
+            looks[name], told = _looked(parts, opened, frame, path)
+        found.append(_complete(parts, name, came, told, errors.get(name)))
     return looks, found
+
+
+def _needed(parts: Parts, source: str) -> set[type[Sample]]:
+    """What the models of a source wait for."""
+    settings = parts.config.sources[source]
+    tasks = {name: bundle.manifest.task for name, bundle in parts.bundles.items()}
+    listens = tasks.get(ears(settings) or "") == "sound"
+    looks = tasks.get(settings.model or "", "sound") != "sound"
+    return {kind for kind, needed in ((AudioChunk, listens), (Frame, looks)) if needed}
+
+
+def _complete(parts: Parts, source: str, came: Mapping[type[Sample], Sample], told: Found, broke: str | None) -> Found:
+    """With the sound that came, and with what a model waits for in vain; broke: why the waiting ended."""
+    sound = came.get(AudioChunk)
+    heard = f"sound at {sound.rate} Hz" if isinstance(sound, AudioChunk) else ""
+    detail = "; ".join(filter(None, (told.detail, heard)))
+    missing = _needed(parts, source) - came.keys()
+    if told.error or not missing:
+        return Found(told.what, detail, told.error)
+    settings = parts.config.sources[source]
+    if AudioChunk in missing:
+        hint = "switch it on in the camera" if settings.hears else "its settings ask for none"
+        why = f"no sound, and {ears(settings)!r} listens to it: {hint}, or take the model away"
+    else:
+        why = f"no picture, and {settings.model!r} looks at it: take the model away, or name it as `sound_model`"
+    return Found(told.what, detail, f"{detail}, but {why}{f' ({redact(broke)})' if broke else ''}")
 
 
 def _looked(parts: Parts, opened: Mapping[str, Model], frame: Frame, path: str) -> tuple[Look, Found]:
@@ -132,13 +157,19 @@ def broker(config: Config) -> Found:
 
 
 def _first(
-    config: Config, name: str, stop: threading.Event, samples: dict[str, Sample], errors: dict[str, str]
+    parts: Parts, name: str, stop: threading.Event, came: dict[type[Sample], Sample], errors: dict[str, str]
 ) -> None:
+    """The first of each kind, until there is all that is needed and may come; where nothing is, the first."""
+    settings = parts.config.sources[name]
+    hopeless = {kind for kind, comes in ((AudioChunk, settings.hears), (Frame, settings.sees)) if not comes}
+    needed = _needed(parts, name) - hopeless
     try:
-        for sample in config.sources[name].read(name, SystemClock(), stop):
-            samples[name] = sample
-            return
-        errors[name] = "ended before its first picture"
+        for sample in settings.read(name, SystemClock(), stop):
+            came.setdefault(type(sample), sample)
+            if needed <= came.keys():
+                return
+        if not came:
+            errors[name] = "ended before its first picture"
     except SmartboxError as error:
         errors[name] = chain(error)
 

@@ -17,14 +17,11 @@ _DAY_S = 86400
 
 
 def _minutes(value: Any) -> int:
-    """`"22:00"` -> minutes after midnight. YAML 1.1 reads an unquoted 22:00 as base 60: just that number."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        minutes = value
-    else:
-        hours, colon, rest = str(value).strip().partition(":")
-        if not (colon and hours.isdecimal() and rest.isdecimal() and len(rest) == 2 and int(rest) < 60):
-            raise ValueError('write a time of day as "22:00"')
-        minutes = int(hours) * 60 + int(rest)
+    """`"22:00"` -> minutes after midnight. A bare number may be meant as hours, minutes or HHMM."""
+    hours, colon, rest = str(value).strip().partition(":")
+    if not (colon and hours.isdecimal() and rest.isdecimal() and len(rest) == 2 and int(rest) < 60):
+        raise ValueError('write a time of day as "22:00", in quotes')
+    minutes = int(hours) * 60 + int(rest)
     if not 0 <= minutes <= 24 * 60:
         raise ValueError('a time of day lies between "00:00" and "24:00"')
     return minutes
@@ -61,11 +58,11 @@ def _holiday(value: Any) -> Any:
     try:
         public_holidays(name, 2026)
     except NotImplementedError as e:
-        raise ValueError(f"{text!r} is neither a date as 2026-12-25 nor a country as DE or DE-BY") from e
+        raise ValueError(f"{value!r} is neither a date as 2026-12-25 nor a country as DE or DE-BY") from e
     return name
 
 
-_TIME_SCHEMA = WithJsonSchema({"type": ["string", "integer"], "examples": ["22:00"]})
+_TIME_SCHEMA = WithJsonSchema({"type": "string", "examples": ["22:00"]})
 _DAYS_SCHEMA = WithJsonSchema(
     {
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
@@ -80,16 +77,20 @@ class Window(Settings):
 
     days: Annotated[tuple[str, ...], BeforeValidator(_days), _DAYS_SCHEMA] = DAYS
     """`mon-fri`, `[sat, sun]`, `daily`, `weekdays`, `weekend`, `holiday`."""
-    start: Annotated[int, BeforeValidator(_minutes), _TIME_SCHEMA] = Field(0, alias="from")
+    start: Annotated[int, BeforeValidator(_minutes), _TIME_SCHEMA] = Field(
+        0, alias="from", json_schema_extra={"default": "00:00"}
+    )
     """Time of day at which it opens, `"22:00"`."""
-    end: Annotated[int, BeforeValidator(_minutes), _TIME_SCHEMA] = Field(24 * 60, alias="to")
+    end: Annotated[int, BeforeValidator(_minutes), _TIME_SCHEMA] = Field(
+        24 * 60, alias="to", json_schema_extra={"default": "24:00"}
+    )
     """Time of day at which it closes; at or before `from` it is that of the next day."""
 
 
 class Schedule(Settings):
     """The rule is on inside any of the windows, off outside; episodes that are open then end as `schedule`."""
 
-    timezone: str = "local"
+    timezone: str = Field("local", validate_default=True)
     """Name in the IANA data base, `Europe/Berlin`; `local` is the zone of the machine."""
     windows: tuple[Window, ...] = Field(min_length=1)
     """When the rule is on."""
@@ -102,9 +103,11 @@ class Schedule(Settings):
     def _known(cls, name: str) -> str:
         try:
             zone(name)
-        except (OSError, ValueError) as e:  # ZoneInfoNotFoundError is a KeyError; a folder's name an OSError
-            raise ValueError(f"{name!r} is not a time zone; write one such as Europe/Berlin, or local") from e
-        except KeyError as e:
+        except (KeyError, OSError, ValueError) as e:  # ZoneInfoNotFoundError; of a folder's name; of a path
+            if name == "local":
+                machine = f"TZ={os.environ['TZ']}" if os.environ.get("TZ") else "/etc/localtime"
+                text = f"the machine's zone, {machine}, is not understood; write one such as `timezone: Europe/Berlin`"
+                raise ValueError(text) from e
             raise ValueError(f"{name!r} is not a known time zone; write one such as Europe/Berlin, or local") from e
         return name
 
@@ -119,10 +122,11 @@ def zone(name: str) -> tzinfo:
     """The time zone of that name; KeyError, ValueError or OSError when there is none."""
     if name != "local":
         return ZoneInfo(name)
-    if os.environ.get("TZ"):
-        return ZoneInfo(os.environ["TZ"].lstrip(":"))
-    localtime = Path("/etc/localtime")
-    if not localtime.exists():
+    wanted = os.environ.get("TZ", "").removeprefix(":")
+    if wanted and not wanted.startswith("/"):
+        return ZoneInfo(wanted)
+    localtime = Path(wanted or "/etc/localtime")
+    if not wanted and not localtime.exists():
         return ZoneInfo("UTC")
     with localtime.open("rb") as file:
         return ZoneInfo.from_file(file)

@@ -15,6 +15,8 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 MAX_VALUES = 100_000  # aliases of aliases would otherwise grow without end
 
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")  # with a colon to base 60, which nobody means
+
 # What PyYAML says -> what an installer may do about it.
 _HINTS = {
     "'\\t'": "; indent with spaces, not with tabs",
@@ -35,6 +37,8 @@ class Document:
     lines: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
+    switches: dict[str, str] = field(default_factory=dict)
+    """Of the paths where YAML took `yes`, `NO`, `on` … for true or false: `NO for false`."""
     count: int = 0
     above: frozenset[str] = frozenset()
     """Sections that were laid over those of the file."""
@@ -47,6 +51,7 @@ class Document:
     def lay_over(self, sections: Mapping[str, Any]) -> None:
         """Let plain values take the place of whole sections; the text `!secret name` is one."""
         self.above = frozenset(sections)
+        self.switches = {path: said for path, said in self.switches.items() if path.partition(".")[0] not in sections}
         self.values |= {name: self._resolved(value, name) for name, value in sections.items()}
 
     def _resolved(self, value: Any, path: str) -> Any:
@@ -135,8 +140,13 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, f"{path}.{i}") for i, item in enumerate(node.value)]
+        if ":" in node.value and node.tag in _NUMBERS:
+            return node.value
         try:
-            return self._scalars.construct_object(node)
+            made = self._scalars.construct_object(node)
+            if isinstance(made, bool) and node.value.lower() not in ("true", "false"):
+                self._document.switches[path] = f"{node.value} for {str(made).lower()}"
+            return made
         except (yaml.YAMLError, ValueError) as error:
             self._wrong(path, f"{node.value[:80]!r} is not understood: {getattr(error, 'problem', error)}")
             return None

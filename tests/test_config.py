@@ -85,6 +85,13 @@ def test_each_mistake_is_told_with_its_path_and_line(tmp_path: Path, old: str, n
     assert "smartbox.yaml" in line
 
 
+def test_a_time_of_day_needs_no_quotes(tmp_path: Path) -> None:
+    """YAML 1.1 takes 22:00 for a number to base 60."""
+    plan = "schedule: {timezone: UTC, windows: [{from: 22:00, to: 6:30}]}"
+    (window,) = load(tmp_path, GOOD.replace("vehicle: 60s", plan)).rules["lane-east-clear"].schedule.windows
+    assert (window.start, window.end) == (22 * 60, 6 * 60 + 30)
+
+
 def test_every_mistake_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("fps: 5", "fpss: 5").replace("[lane-east]", "[lane]").replace("version: 1", "version: 2")
     assert len(refused(tmp_path, text).splitlines()) >= 3

@@ -29,6 +29,8 @@ def test_a_device_is_found_by_its_name_not_by_its_place(wanted: str, index: int)
 def test_a_device_that_is_not_there_lists_those_that_are() -> None:
     with pytest.raises(PortAudioError, match=r"^there is no speaker 'Bose'; found: HDA Intel: ALC257 Analog, USB"):
         find("Bose", KNOWN, "speaker")
+    with pytest.raises(PortAudioError, match=r"no microphone '\(hw:2,0\)'; found: HDA"):
+        find("(hw:2,0)", KNOWN, "microphone")  # a place is no name, not even the beginning of one
     with pytest.raises(PortAudioError, match="no microphone 'default'; found: none at all"):
         find("default", [], "microphone")
 

@@ -2,6 +2,7 @@
 
 import threading
 import wave
+from collections import defaultdict
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +15,7 @@ from smartbox.portaudio import LIBRARY, Player, PortAudioError
 from smartbox.types import Event
 
 BLOCK_S = 0.1  # written at once: `stop` is noticed after so long
+_TURNS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # many a device takes one player at a time
 
 
 class Plugin(OutputSettings):
@@ -45,17 +47,26 @@ class Plugin(OutputSettings):
         api = LIBRARY.enter()
         try:
             device = portaudio.find(self.device, portaudio.devices(api, "speaker"), "speaker")
-            player = Player(api, device, rate, channels)
+            turn = _TURNS[device.name]
+            while not turn.acquire(timeout=BLOCK_S):
+                if stop.is_set():
+                    return
             try:
-                block = round(BLOCK_S * rate) * 2 * channels
-                for start in range(0, len(data), block):
-                    if stop.is_set():
-                        return
-                    player.write(data[start : start + block])
+                _write(Player(api, device, rate, channels), data, round(BLOCK_S * rate) * 2 * channels, stop)
             finally:
-                player.close()
+                turn.release()
         finally:
             LIBRARY.leave()
+
+
+def _write(player: Player, data: bytes, block: int, stop: threading.Event) -> None:
+    try:
+        for start in range(0, len(data), block):
+            if stop.is_set():
+                return
+            player.write(data[start : start + block])
+    finally:
+        player.close()
 
 
 def _read(path: Path) -> tuple[int, int, bytes]:
@@ -65,10 +76,13 @@ def _read(path: Path) -> tuple[int, int, bytes]:
             rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
             count = file.getnframes()
             if width != 2 or channels > 2 or count > 60 * rate:
-                what = f"{8 * width} bit, {channels} channels, {count / rate:.0f} s"
+                what = f"{8 * width} bit, {channels} channels, {count} samples at {rate} Hz"
                 raise ValueError(f"{path} is {what}; it must be 16 bit, one or two channels, a minute at most")
-            return rate, channels, file.readframes(count)
+            data = file.readframes(count)
+            if not data:
+                raise ValueError(f"{path} holds no sound; it must be a WAV file with at least one sample")
+            return rate, channels, data
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     except (wave.Error, EOFError) as error:
-        raise ValueError(f"{path} is no WAV file: {error or 'it is empty'}") from error
+        raise ValueError(f"{path} is no WAV file: {str(error) or 'it ends too early'}") from error

@@ -59,6 +59,16 @@ class SourceSettings(Settings):
     """Up to so many parts of a frame are looked at once more and larger, in one batch: round small things that move
     or are followed, for what rules ask for. Each costs as much as the whole picture. For far views; 0: none."""
 
+    @property
+    def sees(self) -> bool:
+        """Whether pictures come of it, as far as its settings tell."""
+        return True
+
+    @property
+    def hears(self) -> bool:
+        """Whether sound comes of it, as far as its settings tell."""
+        return True
+
     def read(self, source_id: str, clock: Clock, stop: threading.Event) -> Iterator[Sample]:
         """Frames and sound until the end of the recording, or until `stop` is set (noticed within 1 s).
 

@@ -42,6 +42,10 @@ class Plugin(SourceSettings):
     paced: bool = True
     """true: in real time, as a camera would; a slow reader misses pictures. false: as fast as it is read."""
 
+    @property
+    def hears(self) -> bool:
+        return False
+
     def shot(self, seed: int) -> Shot:
         """What is recorded."""
         return Shot(self.scene, seed, self.night, self.width, self.height)

@@ -58,6 +58,10 @@ class Plugin(SourceSettings):
     timeout: Duration = Field(5.0, ge=1, le=9)
     """The camera counts as lost when it sends nothing for so long (s); for the first picture it has twice that."""
 
+    @property
+    def hears(self) -> bool:
+        return False
+
     @field_validator("device")
     @classmethod
     def _is_device(cls, value: str | int) -> str | int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from smartbox.schedule import zone
 from tests.cli.conftest import Said, Site
 
 MISTAKES = [
@@ -70,6 +71,20 @@ MISTAKES = [
     ("fps: 5", "[a]: 5", "sources.gate", "no plain word", "line 7"),
     ("  gate: {", "  Gate_1: {", "sources.Gate_1", "'Gate_1'", "use a-z, 0-9 and -"),
     ("models:", "models: [eyes]\nmodel:", "models", "a mapping", "an id to its settings"),
+    ("zones: [yard]", "zones: [yard, yard]", "rules.nobody.zones", "'yard'", "name it once"),
+    ("dwell: 1s", "cameras: [gate, gate]", "rules.nobody.cameras", "'gate'", "name it once"),
+    ("dwell: 1s", "dwell: 1:30", "rules.nobody.dwell", "'1:30'", "write it as 60s"),
+    *(
+        ("dwell: 1s", f"schedule: {{windows: [{{from: {time}}}]}}", path, value, 'a time of day as "22:00", in quotes')
+        for path in ("rules.nobody.schedule.windows.0.from",)
+        for time, value in (("22", "22"), ("8", "8"), ("0600", "384"), ("600", "600"), ("22.5", "22.5"), ("on", "True"))
+    ),
+    *(
+        ("dwell: 1s", f"schedule: {{windows: [{{}}], holidays: [{word}]}}", path, taken, "put the word in quotes")
+        for path in ("rules.nobody.schedule.holidays.0",)
+        for word, taken in (("NO", "YAML takes NO for false"), ("yes", "YAML takes yes for true"))
+    ),
+    ("dwell: 1s", "labels: [yes]", "rules.nobody.labels.0", "YAML takes yes for true", "put the word in quotes"),
 ]  # fmt: skip
 
 
@@ -86,6 +101,110 @@ def test_a_mistake_in_the_file(
     assert right in line
     assert "smartbox.yaml" in line
     assert len(line) < 700
+
+
+@pytest.mark.parametrize("tz", ["CET-1CEST,M3.5.0,M10.5.0/3", "Mars/X", ":/etc/passwd", "/no/such/zone"])
+def test_a_zone_of_the_machine_that_is_not_understood(
+    site: Site, smartbox: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tz: str
+) -> None:
+    monkeypatch.setenv("TZ", tz)
+    zone.cache_clear()
+    assert smartbox("check", "-c", site.config).code == 0  # nothing is scheduled
+    site.edit("dwell: 1s", 'schedule: {windows: [{from: "08:00", to: "18:00"}]}')
+    for command in ("check", "replay"):
+        said = smartbox(command, "-c", site.config)
+        assert said.code == 78
+        line = next(line for line in said.err.splitlines() if "rules.nobody.schedule.timezone: " in line)
+        assert f"TZ={tz}" in line
+        assert "timezone: Europe/Berlin" in line
+    site.edit("schedule: {", "schedule: {timezone: Europe/Berlin, ")
+    assert smartbox("check", "-c", site.config).code == 0
+
+
+SQUARES = ("[[0.1, 0.1], [0.3, 0.1], [0.3, 0.3], [0.1, 0.3]]", "[[0.6, 0.6], [0.8, 0.6], [0.8, 0.8], [0.6, 0.8]]")
+
+
+@pytest.mark.parametrize(
+    ("slots", "zones", "fits"),
+    [
+        (("1", "1"), ("north", "south"), False),
+        (("1", "2"), ("north", "south"), True),
+        (("1", "1"), ("north",) * 2, True),
+    ],
+)
+def test_slots_of_one_camera_have_names_of_their_own(
+    site: Site, smartbox: Callable[..., Said], slots: tuple[str, str], zones: tuple[str, str], fits: bool
+) -> None:
+    """Two rules, a row of slots each: which are taken is told per camera, so a name must mean one slot."""
+    rows = zip(("north", "south"), slots, SQUARES, strict=True)
+    drawn = "".join(f"  {row}: {{source: gate, slots: {{'{name}': {place}}}}}\n" for row, name, place in rows)
+    rules = "".join(f"  lot-{i}: {{type: parking, zones: [{zone_id}]}}\n" for i, zone_id in enumerate(zones))
+    site.edit("zones:\n", f"zones:\n{drawn}")
+    site.edit("rules:\n", f"rules:\n{rules}")
+    said = smartbox("check", "-c", site.config)
+    assert said.code == (0 if fits else 78), said.err
+    if not fits:
+        line = next(line for line in said.err.splitlines() if line.startswith("  zones.south.slots: "))
+        assert "'north' and 'south' both have '1'; give each slot of a camera a name of its own" in line
+
+
+BROKEN = {
+    "needy": "import a_library_that_nobody_has",
+    "misspelt": "class Plugin(:",
+    "empty": "",
+    "gone": None,
+}
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package whose rules, outputs, sources and backends do not load."""
+    place = tmp_path / "packages"
+    info = place / "acme-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    members = "".join(f"{name} = acme_{name}\n" for name in BROKEN)
+    families = ("sources", "backends", "rules", "outputs")
+    (info / "entry_points.txt").write_text("".join(f"[smartbox.{family}]\n{members}" for family in families))
+    for name, text in BROKEN.items():
+        if text is not None:
+            (place / f"acme_{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(place))
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("type: intrusion", "type: {}", "rules.nobody.type"),
+        ("type: file", "type: {}", "sources.gate.type"),
+        ("evidence:", "outputs: {{horn: {{type: {}}}}}\nevidence:", "outputs.horn.type"),
+        ("backends: [scripted]", "backends: [{}, scripted]", "models.eyes.backends.0"),
+    ],
+)
+def test_a_plugin_that_does_not_load(site: Site, smartbox: Callable[..., Said], old: str, new: str, path: str) -> None:
+    text = site.text
+    for name in BROKEN:
+        site.config.write_text(text)
+        site.edit(old, new.format(name))
+        said = smartbox("check", "-c", site.config)
+        assert (said.code, said.out) == (78, "")
+        line = next(line for line in said.err.splitlines() if line.startswith(f"  {path}: "))
+        assert f"{name!r} cannot be loaded: " in line
+        assert "install what it needs, or leave it out" in line
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_plugin_that_does_not_load_is_left_out_of_the_schema(
+    site: Site, smartbox: Callable[..., Said], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert smartbox("check", "-c", site.config).code == 0  # nobody asks for it
+    said = smartbox("schema", "config")
+    assert said.code == 0
+    kinds = {one["title"] for one in said.document["properties"]["rules"]["additionalProperties"]["oneOf"]}
+    assert "intrusion" in kinds
+    assert not kinds & BROKEN.keys()
+    assert "smartbox.rules: 'needy' cannot be loaded: No module named 'a_library_that_nobody_has'" in caplog.text
 
 
 def test_every_mistake_at_once_and_as_json(site: Site, smartbox: Callable[..., Said]) -> None:
