@@ -57,10 +57,8 @@ class Announcer:
         return name in self._playing and self._playing[name].is_alive()
 
     def _play(self, name: str, event: Event, stop: threading.Event) -> None:
-        """An output that cannot is logged, whatever it is that a plugin raises; the next alarm is its next try."""
+        """An output that cannot is logged; the next alarm is its next try."""
         try:
             self._outputs[name].play(name, event, stop)
         except OutputError as error:
             log.error("output %s", error)
-        except Exception:
-            log.exception("output %s broke", name)
