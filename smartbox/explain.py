@@ -13,7 +13,7 @@ from typing import Any
 
 from smartbox.episodes import Followed, RuleRunner, RunnerState
 from smartbox.timeline import Lane, Span, Timeline
-from smartbox.types import Event, Scene
+from smartbox.types import Event, Match, Scene
 
 MERGE_S = 1.0
 """Curves are kept as straight pieces of at most so many seconds while they move."""
@@ -77,10 +77,7 @@ class _Traced:
     def _about(self, followed: Followed) -> dict[str, Any]:
         match, spec = followed.match, self.runner.rule.dwell_spec(followed.match.subject)
         return {
-            "subject": match.subject,
-            "label": match.label,
-            "score": round(float(match.score), 3),
-            "zone": match.zone,
+            **_who(match),
             "holds": followed.holds,
             "share": round(followed.share, 3),
             "enter_share": spec.enter,
@@ -123,14 +120,15 @@ class _Traced:
 def _told(moment: Event) -> dict[str, Any]:
     """An event without length."""
     match = moment.objects[0]
+    return {**_who(match), "holds": True, **match.detail, "episode": moment.episode}
+
+
+def _who(match: Match) -> dict[str, Any]:
     return {
         "subject": match.subject,
         "label": match.label,
         "score": round(float(match.score), 3),
         "zone": match.zone,
-        "holds": True,
-        **match.detail,
-        "episode": moment.episode,
     }
 
 

@@ -23,7 +23,6 @@ from smartbox.progress import Progress
 from smartbox.replay import KINDS, START_UTC, Replay, Replayed, input_settings
 from smartbox.types import AudioChunk, Event
 
-INTERRUPTED = 130  # as a shell says it
 EXAMPLE = "smartbox replay -c smartbox.yaml --input gate=gate.mp4 --truth gate.jsonl"
 
 
@@ -90,7 +89,9 @@ def main(args: argparse.Namespace) -> int:
         _draw(tracers, args.explain)
     if args.truth:
         _print_score(config, args, documents)
-    return INTERRUPTED if stop.is_set() else 0
+    if stop.is_set():
+        raise KeyboardInterrupt
+    return 0
 
 
 def _steps(replay: Replay, until: float | None, stop: threading.Event) -> Iterator[Replayed | None]:

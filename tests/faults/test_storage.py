@@ -4,7 +4,7 @@ import json
 import os
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,9 +22,8 @@ from tests.link.events import Events
 PICTURE = np.random.default_rng(1).integers(0, 255, (180, 320, 3), np.uint8)
 
 
-def outbox_at(state: Path, clock: ManualClock, evidence: EvidenceStore | None = None, **limits: int) -> Outbox:
+def outbox_at(state: Path, clock: ManualClock, make_room: Callable[[], None] | None = None, **limits: int) -> Outbox:
     new_id = Uuid7(clock.utc, random.Random(3))
-    make_room = evidence.make_room if evidence else None
     outbox = Outbox(state, clock, new_id, "park-a", "box-017", Limits(**limits), make_room)
     outbox.open()
     return outbox
@@ -83,11 +82,23 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", disk], check=True)
 
 
+def recovers(outbox: Outbox, small_disk: Path, clock: ManualClock, kept: set[str]) -> None:
+    """Once there is room again: the next try succeeds, and after a restart every event is there."""
+    (small_disk / "rubbish").unlink()
+    clock.advance(5)
+    outbox.tend(tell=False)
+    assert outbox.degraded is None
+    outbox.close()
+    again = outbox_at(small_disk, clock)
+    assert kept == ids(again)
+    again.close()
+
+
 @pytest.mark.row(12)
 def test_row_12_on_a_full_disk_pictures_go_alarms_stay_and_it_recovers(small_disk: Path) -> None:
     clock = ManualClock()
     evidence = EvidenceStore(small_disk / "evidence", EvidenceLimits(free=0))
-    outbox = outbox_at(small_disk, clock, evidence, events=100_000)
+    outbox = outbox_at(small_disk, clock, evidence.make_room, events=100_000)
     events = Events(clock)
     (small_disk / "rubbish").write_bytes(bytes(1_000_000))
     pictures = 0
@@ -107,14 +118,7 @@ def test_row_12_on_a_full_disk_pictures_go_alarms_stay_and_it_recovers(small_dis
     assert outbox.degraded and "full" in outbox.degraded
     kept |= {outbox.put(events.begin()).id for _ in range(50)}
     assert kept == ids(outbox)
-    (small_disk / "rubbish").unlink()
-    clock.advance(5)
-    outbox.tend(tell=False)
-    assert outbox.degraded is None
-    outbox.close()
-    again = outbox_at(small_disk, clock)
-    assert kept == ids(again)
-    again.close()
+    recovers(outbox, small_disk, clock, kept)
 
 
 @pytest.mark.row(12)
@@ -126,8 +130,7 @@ def test_row_12_a_full_disk_that_gives_no_room_costs_no_event(small_disk: Path) 
         asked.append(1)
         raise StorageError("evidence/0.jpg: Read-only file system")
 
-    outbox = Outbox(small_disk, clock, Uuid7(clock.utc, random.Random(3)), "park-a", "box-017", make_room=refuse)
-    outbox.open()
+    outbox = outbox_at(small_disk, clock, refuse)
     events = Events(clock)
     kept = {outbox.put(events.begin()).id}
     with suppress(OSError), (small_disk / "rubbish").open("wb", buffering=0) as rubbish:
@@ -140,14 +143,7 @@ def test_row_12_a_full_disk_that_gives_no_room_costs_no_event(small_disk: Path) 
     assert asked and outbox.degraded and "Read-only" in outbox.degraded
     kept.add(outbox.put(events.begin()).id)
     assert kept == ids(outbox)
-    (small_disk / "rubbish").unlink()
-    clock.advance(5)
-    outbox.tend(tell=False)
-    assert outbox.degraded is None
-    outbox.close()
-    again = outbox_at(small_disk, clock)
-    assert kept == ids(again)
-    again.close()
+    recovers(outbox, small_disk, clock, kept)
 
 
 @pytest.mark.row(13)

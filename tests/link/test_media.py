@@ -55,6 +55,10 @@ def send(
     return uploader.upload({"name": NAME, **args}, clock.monotonic() + 600, threading.Event(), lambda detail: None)
 
 
+def line_of(clock: ManualClock, authority: Authority) -> Line:
+    return Line(clock, authority.ca, clock.monotonic() + 600, threading.Event())
+
+
 def test_a_whole_file_arrives_with_its_hash(tmp_path: Path, authority: Authority, storage: Start) -> None:
     server = storage()
     url = server.url("/bucket/a.jpg?X-Amz-Signature=abc&partNumber=1")
@@ -152,15 +156,14 @@ def test_only_hosts_on_the_list(
 
 @pytest.mark.parametrize("host", ["a..media.example", f"{'x' * 64}.media.example"])
 def test_a_model_comes_from_no_impossible_host(tmp_path: Path, authority: Authority, host: str) -> None:
-    clock = ManualClock()
-    line = Line(clock, authority.ca, clock.monotonic() + 600, threading.Event())
+    line = line_of(ManualClock(), authority)
     with pytest.raises(CommandError, match="is no host"):
         fetch(f"https://{host}/eyes.sealed", "0" * 64, tmp_path / "eyes.sealed", ("*.media.example",), line)
 
 
 def test_a_host_that_cannot_be_asked_for_is_final(authority: Authority) -> None:
     clock, tries = ManualClock(), []
-    line = Line(clock, authority.ca, clock.monotonic() + 600, threading.Event())
+    line = line_of(clock, authority)
 
     def look_up() -> None:
         tries.append(socket.getaddrinfo("a..media.example", 443))

@@ -15,7 +15,7 @@ import pytest
 from smartbox import cloudevent, timeline
 from smartbox.__main__ import main
 from smartbox.timeline import Lane, Span, Timeline
-from tests.replay.test_replay import configuration, lines_of, visit
+from tests.replay.test_replay import configuration, configured, lines_of, visit
 from tests.rules.script import Script, Thing, person, play, runner
 
 OPEN = (60, 60, 225)
@@ -98,18 +98,17 @@ def test_the_end_says_how_little_was_left() -> None:
 def test_who_crosses_a_line_is_in_the_trace_and_in_the_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file, seen, why = tmp_path / "smartbox.yaml", tmp_path / "seen.jsonl", tmp_path / "why"
-    file.write_text(f"""
-version: 1
-box: {{site: t, id: b, state_dir: {tmp_path}/state}}
-mqtt: {{url: mqtt://127.0.0.1}}
-models: {{eyes: {{bundle: lrssd-park, backends: [onnxruntime]}}}}
-sources: {{room: {{type: file, path: none.mp4, model: eyes}}}}
-zones: {{middle: {{source: room, line: [[0, 0.5], [1, 0.5]]}}, wall: {{source: room, line: [[0, 0.99], [1, 0.99]]}}}}
+    seen, why = tmp_path / "seen.jsonl", tmp_path / "why"
+    file = configured(
+        tmp_path,
+        """
+sources: {room: {type: file, path: none.mp4, model: eyes}}
+zones: {middle: {source: room, line: [[0, 0.5], [1, 0.5]]}, wall: {source: room, line: [[0, 0.99], [1, 0.99]]}}
 rules:
-  count: {{type: line_crossing, zones: [middle], labels: [person]}}
-  never: {{type: line_crossing, zones: [wall], labels: [person]}}
-""")
+  count: {type: line_crossing, zones: [middle], labels: [person]}
+  never: {type: line_crossing, zones: [wall], labels: [person]}
+""",
+    )
     walk = [
         {
             "time": i / 5,
@@ -130,16 +129,14 @@ rules:
 
 
 def test_a_replay_that_is_stopped_is_drawn_as_far_as_it_came(tmp_path: Path) -> None:
-    file = tmp_path / "smartbox.yaml"
-    file.write_text(f"""
-version: 1
-box: {{site: t, id: b, state_dir: {tmp_path}/state}}
-mqtt: {{url: mqtt://127.0.0.1}}
-models: {{eyes: {{bundle: lrssd-park, backends: [onnxruntime]}}}}
-sources: {{gate: {{type: simulator, scene: gate, model: eyes}}}}
-zones: {{yard: {{source: gate, polygon: [[0, 0], [1, 0], [1, 1], [0, 1]]}}}}
-rules: {{visit: {{type: intrusion, zones: [yard], labels: [person]}}}}
-""")
+    file = configured(
+        tmp_path,
+        """
+sources: {gate: {type: simulator, scene: gate, model: eyes}}
+zones: {yard: {source: gate, polygon: [[0, 0], [1, 0], [1, 1], [0, 1]]}}
+rules: {visit: {type: intrusion, zones: [yard], labels: [person]}}
+""",
+    )
     command = [sys.executable, "-m", "smartbox", "replay", "-c", str(file), "--explain", str(tmp_path / "why")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as program:
         assert program.stdout is not None

@@ -10,11 +10,15 @@ from smartbox.replay import input_settings
 from smartbox.sources._base import SourceSettings
 
 TRUTH = Path(__file__).with_name("truth")
-CONFIG = """
+HEAD = """
 version: 1
 box: {{site: t, id: b, state_dir: {state}}}
 mqtt: {{url: mqtt://127.0.0.1}}
-models: {{eyes: {{bundle: lrssd-park, backends: [onnxruntime]}}}}
+models:
+  eyes: {{bundle: lrssd-park, backends: [onnxruntime]}}
+  ears: {{bundle: muffnet-sound, backends: [onnxruntime]}}
+"""
+CONFIG = """
 sources: {{{source}: {{type: file, path: {path}, fps: {fps}, model: eyes}}}}
 zones:
   room: {{source: {source}, polygon: [[0, 0], [1, 0], [1, 1], [0, 1]]}}
@@ -26,8 +30,13 @@ rules:
 
 
 def configuration(tmp_path: Path, source: str, path: Path, fps: float = 5) -> Path:
+    return configured(tmp_path, CONFIG.format(source=source, path=path, fps=fps))
+
+
+def configured(tmp_path: Path, body: str) -> Path:
+    """A configuration with the two models; body: its sources, zones and rules."""
     file = tmp_path / "smartbox.yaml"
-    file.write_text(CONFIG.format(state=tmp_path / "state", source=source, path=path, fps=fps))
+    file.write_text(HEAD.format(state=tmp_path / "state") + body)
     return file
 
 
@@ -157,17 +166,15 @@ def test_a_word_acknowledges_alarms_here_too(tmp_path: Path, capsys: pytest.Capt
         {"time": i * 0.25, "sounds": {"siren": 0.9 if i >= 8 else 0.0, "yes": 0.9 * (24 <= i < 28)}} for i in range(60)
     ]
     (tmp_path / "hall.jsonl").write_text("\n".join(map(json.dumps, heard)))
-    file = tmp_path / "smartbox.yaml"
-    file.write_text(f"""
-version: 1
-box: {{site: t, id: b, state_dir: {tmp_path}/state}}
-mqtt: {{url: mqtt://127.0.0.1}}
-models: {{ears: {{bundle: muffnet-sound, backends: [onnxruntime]}}}}
-sources: {{hall: {{type: file, path: none.wav, model: ears}}}}
+    file = configured(
+        tmp_path,
+        """
+sources: {hall: {type: file, path: none.wav, model: ears}}
 rules:
-  alarms: {{type: sound, cameras: [hall], labels: [siren]}}
-  seen: {{type: sound, cameras: [hall], labels: ["yes"], acknowledges: [alarms], cooldown: 0s}}
-""")
+  alarms: {type: sound, cameras: [hall], labels: [siren]}
+  seen: {type: sound, cameras: [hall], labels: ["yes"], acknowledges: [alarms], cooldown: 0s}
+""",
+    )
     assert main(["replay", "-c", str(file), "--input", f"hall={tmp_path}/hall.jsonl"]) == 0
     told = [line["data"] for line in lines_of(capsys)]
     assert [(d["rule"]["id"], d["phase"]) for d in told][:3] == [
