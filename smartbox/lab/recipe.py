@@ -29,7 +29,7 @@ class Net(Settings):
 
     @property
     def step(self) -> int:
-        """Picture sizes are multiples of this. LRSSD pools its coarsest scale: no whole cell, no matter."""
+        """Sizes to train on are multiples of this. LRSSD pools its coarsest scale: no whole cell, no matter."""
         return STRIDES[-1] if self.head == "ssd" else STRIDES[-2]
 
     @property
@@ -101,7 +101,7 @@ class Stage(Settings):
     """One stretch of the schedule; it ends after `steps`, or after `minutes` if those are over earlier."""
 
     size: tuple[int, ...] = (320,)
-    """Picture sizes, drawn per batch; multiples of 32, for the plain head of 64."""
+    """Picture sizes to train on, drawn per batch; multiples of 32, for the plain head of 64."""
     batch: int = 32
     steps: Annotated[int, Field(gt=0)] = 1000
     minutes: float = 1e9
@@ -135,7 +135,7 @@ class Recipe(Grown):
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     seed: int = 1
     size: int = 320
-    """Picture size of the finished model."""
+    """Picture size of the finished model, a multiple of 64: a decoder counts whole cells of its coarsest scale."""
     net: Net = Net()
     decoding: Decoding = Decoding()
     data: tuple[DataSet, ...]
@@ -151,8 +151,8 @@ class Recipe(Grown):
 
     @model_validator(mode="after")
     def _whole_cells(self) -> Self:
-        step = self.net.step
-        for size in (self.size, *(size for stage in self.stages for size in stage.size)):
+        trained = [(size, self.net.step) for stage in self.stages for size in stage.size]
+        for size, step in ((self.size, STRIDES[-1]), *trained):
             if size <= 0 or size % step:
                 raise ValueError(f"size {size} is no multiple of {step}, which head {self.net.head} needs")
         return self

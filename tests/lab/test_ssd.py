@@ -137,3 +137,11 @@ def test_sizes_that_do_not_fit_the_scales_are_refused(head: str, size: int, reas
         return
     with pytest.raises(ValueError, match=f"size {size} is no multiple of {reason}"):
         Recipe.model_validate(values)
+
+
+@pytest.mark.parametrize("head", ["ssd", "lrssd"])
+def test_a_finished_size_whose_coarsest_cells_a_decoder_would_miscount_is_refused(head: str) -> None:
+    """LRSSD at 416 gave a bundle that no box could open: 6 x 6 pooled cells where a decoder counts 7 x 7."""
+    values = {**RECIPE, "net": {**RECIPE["net"], "head": head}, "size": 416}
+    with pytest.raises(ValueError, match="size 416 is no multiple of 64"):
+        Recipe.model_validate(values)
