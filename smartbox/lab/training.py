@@ -22,7 +22,9 @@ class Average:
     def update(self, net: Any) -> None:
         self.updates += 1
         decay = self.decay * (1 - math.exp(-self.updates / 400))
-        for mean, now in zip(self.net.state_dict().values(), net.state_dict().values(), strict=True):
+        pairs = zip(self.net.state_dict().values(), net.state_dict().values(), strict=True)
+        once = {mean.data_ptr(): (mean, now) for mean, now in pairs}  # what scales share has a name in each
+        for mean, now in once.values():
             if mean.dtype.is_floating_point:
                 mean.lerp_(now, 1 - decay)
             else:

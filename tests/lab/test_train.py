@@ -12,6 +12,7 @@ from smartbox.errors import ConfigError
 from smartbox.lab import boxtable
 from smartbox.lab.recipe import DataSet, Recipe, Stage
 from smartbox.lab.train_detect import prepare, rate, train
+from smartbox.lab.training import Average
 
 
 @pytest.fixture
@@ -54,6 +55,22 @@ def test_a_finished_training_goes_on_with_a_longer_recipe(recipe: Recipe, tmp_pa
     longer = recipe.model_copy(update={"stages": (*recipe.stages, recipe.stages[0].model_copy(update={"steps": 3}))})
     state = torch.load(train(longer, tmp_path / "run"), weights_only=True)
     assert state["at"] == [2, 0, 44]
+
+
+def test_the_mean_follows_weights_that_scales_share_as_it_follows_all(recipe: Recipe) -> None:
+    net = recipe.net.build(1)
+    average = Average(net, 0.9)
+    average.updates = 10_000  # grown up
+    before = {key: value.clone() for key, value in average.net.state_dict().items()}
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(1.0)
+    average.update(net)
+    after = average.net.state_dict()
+    moved = [float((after[key] - before[key]).mean()) for key, _ in net.named_parameters(remove_duplicate=False)]
+    assert moved == pytest.approx([moved[0]] * len(moved), abs=1e-5)
+    assert 0 < moved[0] < 1
+    assert set(after) == set(before)
 
 
 def test_the_rate_warms_up_and_then_falls_as_a_cosine() -> None:
