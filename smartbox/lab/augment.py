@@ -87,9 +87,11 @@ def place(
     shift = (x0 + rng.uniform(min(0, free[0]), max(0, free[0])), y0 + rng.uniform(min(0, free[1]), max(0, free[1])))
     source: Any = picture.image
     if ratio < 0.6:  # warpAffine does not average: shrink first, so that small things do not shimmer
-        source = cv2.resize(source, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+        shrunk = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+        source = cv2.resize(source, shrunk, interpolation=cv2.INTER_AREA)
     sx, sy = width * ratio / source.shape[1], height * ratio / source.shape[0]
-    matrix = np.array([[sx, 0, shift[0]], [0, sy, shift[1]]], np.float32)
+    # boxes count pixels' edges, warpAffine their middles
+    matrix = np.array([[sx, 0, shift[0] + (sx - 1) / 2], [0, sy, shift[1] + (sy - 1) / 2]], np.float32)
     image = cv2.warpAffine(source, matrix, (size, size), borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY,) * 3)
     return _clip(np.asarray(image, np.uint8), picture, ratio, shift, cell)
 
@@ -150,7 +152,8 @@ def degrade(image: Image, rng: np.random.Generator) -> Image:
             out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.2))
         elif kind == 1:
             factor = rng.uniform(0.45, 0.8)
-            small = cv2.resize(out, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            fewer = (max(1, round(width * factor)), max(1, round(height * factor)))
+            small = cv2.resize(out, fewer, interpolation=cv2.INTER_AREA)
             out = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         elif kind == 2:
             noise = rng.standard_normal((height, width), np.float32) * rng.uniform(3, 14)

@@ -150,3 +150,22 @@ def test_the_real_set_has_what_its_readme_says(shared: Path) -> None:
     found = entries(train)
     assert len(found) > 3000
     assert all(e.labelled == frozenset({"person"}) for e in found if e.name.startswith("hu_"))
+
+
+@pytest.mark.parametrize("scale", [0.23, 0.31, 0.555, 0.61, 1.0, 2.0, 4.0])
+def test_what_is_placed_lies_in_its_box(scale: float) -> None:
+    image = np.full((77, 111, 3), 114, np.uint8)
+    image[50:70, 70:100] = 255
+    none = np.zeros((0, 4), np.float32)
+    box = np.array([[70, 50, 100, 70]], np.float32)
+    picture = Picture("one", image, box, np.zeros(1, np.int64), none, np.zeros(0, np.int64))
+    size = 400 if scale > 1 else 120
+    away = []
+    for seed in range(20):
+        example = place(picture, size, (0, 0, size, size), scale * 111 / size, np.random.default_rng(seed))
+        weight = example.image[..., 0].astype(float).clip(114) - 114
+        middles = np.arange(size) + 0.5
+        x, y = (weight.sum(axis) @ middles / weight.sum() for axis in (0, 1))
+        x0, y0, x1, y1 = example.boxes[0]
+        away.append([x - (x0 + x1) / 2, y - (y0 + y1) / 2])
+    assert np.abs(np.mean(away, 0)).max() < 0.1
