@@ -2,8 +2,10 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -14,28 +16,20 @@ from numpy.typing import NDArray
 from smartbox import bundle
 from smartbox.backends.onnxruntime import foreign_errors
 from smartbox.bundle import Bundle
-from smartbox.decoders._base import grid
-from smartbox.errors import ConfigError
+from smartbox.errors import ConfigError, StorageError
 from smartbox.lab.data import SUFFIXES
 from smartbox.lab.evaluate import Detector
+from smartbox.lab.kinds import Kind, Shape, kinds
 from smartbox.manifest import DecoderSpec, InputSpec, Manifest, OutputSpec, Tolerance
 from smartbox.preprocess import prepare
 from smartbox.simulation import frames
 from smartbox.sketch import sketch
 
-Shape = tuple[int, ...]
+FOREIGN = foreign_errors(onnxruntime.capi.onnxruntime_pybind11_state)
+MODEL = "model.onnx"
 SIMULATED_SEED = 2_000_000
 COCO = Path(__file__).with_name("coco.txt")
 """The 80 classes of COCO, in the order that every detector trained on it has."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A family of detectors: how its output is read, and how its pictures are usually prepared."""
-
-    name: str
-    decoder: dict[str, Any]
-    picture: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,80 +45,104 @@ class Wish:
     threshold: float = 0.35
 
 
-def _grids(size: tuple[int, int]) -> dict[tuple[int, ...], int]:
-    return {strides: len(grid(size, strides)[0]) for strides in ((8, 16, 32), (8, 16, 32, 64))}
-
-
-def kinds(shapes: dict[str, Shape], size: tuple[int, int], classes: int) -> list[Kind]:
-    """Every family whose output looks like `shapes` (without the batch), the likeliest first."""
-    if {"boxes", "scores"} <= shapes.keys():
-        return [Kind("boxes", {"type": "boxes"})]
-    if len(shapes) != 1:
-        return []
-    (shape,) = shapes.values()
-    if len(shape) != 2:
-        return []
-    three, four = _grids(size).values()
-    pixels = {"colour": "RGB", "scale": 1 / 255}
-    found = []
-    if shape == (three, 5 + classes):
-        found.append(Kind("yolox", {"type": "yolo"}, {"colour": "BGR"}))
-    if shape[1] == 5 + classes and shape[0] in (three, 3 * three, 3 * four):
-        found.append(Kind("yolov5", {"type": "yolo", "encoded": False}, pixels))
-    if shape[0] == 4 + classes:
-        found.append(
-            Kind("yolov8", {"type": "yolo", "encoded": False, "objectness": False, "transposed": True}, pixels)
-        )
-    bins, rest = divmod(shape[1] - classes, 4)
-    if not rest and bins > 1 and shape[0] in (three, four):
-        strides, offset = ((8, 16, 32), 0.5) if shape[0] == three else ((8, 16, 32, 64), 0.0)
-        settings = {"type": "nanodet", "strides": list(strides), "reg_max": bins - 1, "offset": offset}
-        mean_std = {"mean": (103.53, 116.28, 123.675), "std": (57.375, 57.12, 58.395)}
-        found.append(Kind("nanodet", settings, {"colour": "BGR", **mean_std}))
-    return found
-
-
 def bring(model: Path, out: Path, wish: Wish, pictures: Path | None = None) -> dict[str, Any]:
     """Write the bundle `out`, run it on a few pictures, draw what it finds. ConfigError says what is missing or wrong.
 
-    pictures: a folder of one's own; else simulated ones, on which a good detector may find little.
+    pictures: a folder of one's own; else simulated ones, on which a good detector may find little. What fails leaves
+    `out` as it was; StorageError where that holds what no import wrote.
     """
+    _refuse_foreign(out)
     session = _open(model)
     (name, dtype, shape), size = _input(model, session, wish.size)
-    shapes = _outputs(session, name, dtype, shape)
+    zeros = np.zeros([d or 1 for d in shape], dtype)
+    shapes = {n: value.shape[1:] for n, value in _run(model, session, {name: zeros}, wish.size).items()}
     labels = wish.labels or tuple(COCO.read_text().split())
     kind = _chosen(model, shapes, size, labels, wish)
+    spec = _spec(model, kind, wish, name, dtype, shape)
     shown = list(_pictures(pictures))
-    out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(model, out / "model.onnx")
-    spec = InputSpec.model_validate(
-        {"name": name, "shape": shape, "dtype": dtype, "layout": "NCHW" if shape[1] == 3 else "NHWC"}
-        | {"colour": "BGR"}
-        | kind.picture
-        | wish.picture
-    )
-    manifest = Manifest(
-        name=wish.name,
-        version=wish.version,
-        task="detect",
-        labels=labels,
-        groups=_groups(labels),
-        inputs=(spec,),
-        outputs=tuple(OutputSpec(name=n, shape=(spec.batch, *s)) for n, s in shapes.items()),
-        decoder=DecoderSpec.model_validate(kind.decoder | {"score_threshold": wish.threshold}),
-        files={"onnxruntime": bundle.model_file(out, "model.onnx")},
-    )
-    made = _with_golden(out, manifest, session, shown[0])
-    return {"bundle": str(out), "kind": kind.name, "input": list(shape), "labels": len(labels), **_look(made, shown)}
+    tensor = prepare(shown[0], spec)[0][None]
+    outputs = _run(model, session, {name: np.repeat(tensor, spec.batch or 1, 0)}, wish.size)
+    with _put_in_place(out) as folder:
+        shutil.copyfile(model, folder / MODEL)
+        manifest = Manifest(
+            name=wish.name,
+            version=wish.version,
+            task="detect",
+            labels=labels,
+            groups=_groups(labels),
+            inputs=(spec,),
+            outputs=tuple(_output(o, kind, shapes[o.name], spec.batch) for o in session.get_outputs()),
+            decoder=DecoderSpec.model_validate(kind.decoder | {"score_threshold": wish.threshold}),
+            files={"onnxruntime": bundle.model_file(folder, MODEL)},
+        )
+        made = _with_golden(folder, manifest, {name: tensor}, {n: value[:1] for n, value in outputs.items()})
+        found = _look(made, shown)
+    told = {"bundle": str(out), "kind": kind.name, "input": list(shape), "labels": len(labels)}
+    return {**told, "look_at": str(out / "look"), "found": found}
+
+
+def _refuse_foreign(out: Path) -> None:
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    try:
+        files = Bundle.open(out).manifest.files
+    except ConfigError:
+        files = {}
+    if "onnxruntime" not in files or files["onnxruntime"].path != MODEL:
+        raise StorageError(f"-o {out}: holds files, and no bundle that import wrote; give the name of a new directory")
+
+
+@contextmanager
+def _put_in_place(out: Path) -> Iterator[Path]:
+    """A directory to build in; in the end its files take the places of those that an earlier import left in `out`."""
+    nearest = next(place for place in (out, *out.absolute().parents) if place.is_dir())
+    with TemporaryDirectory(prefix=".smartbox-import-", dir=nearest) as scratch:
+        yield Path(scratch)
+        made = [path.relative_to(scratch) for path in Path(scratch).rglob("*") if path.is_file()]
+        (out / "look").mkdir(parents=True, exist_ok=True)
+        for old in (out / "look").glob("[0-9][0-9].jpg"):
+            old.unlink()
+        for path in sorted(made, key=lambda path: path.name == bundle.MANIFEST):  # it is the last: it names the others
+            (scratch / path).replace(out / path)
 
 
 def _open(model: Path) -> Any:
     if not model.is_file():
         raise ConfigError(f"{model}: {'is a directory' if model.is_dir() else 'no such file'}; give an ONNX file")
     try:
-        return onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    except foreign_errors(onnxruntime.capi.onnxruntime_pybind11_state) as error:
-        raise ConfigError(f"{model}: onnxruntime cannot open it: {str(error).splitlines()[0]}") from error
+        return _session(model.read_bytes())
+    except FOREIGN as error:
+        raise ConfigError(f"{model}: {_why_closed(model)}") from error
+
+
+def _why_closed(model: Path) -> str:
+    try:
+        _session(str(model))
+    except FOREIGN as error:
+        return f"onnxruntime cannot open it: {_first_line(error)}"
+    return 'its weights lie in another file; save it as one file: onnx.save(onnx.load("MODEL"), "one.onnx")'
+
+
+def _session(model: bytes | str) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors come as exceptions
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _run(
+    model: Path, session: Any, inputs: dict[str, NDArray[Any]], size: tuple[int, int] | None
+) -> dict[str, NDArray[Any]]:
+    """Outputs by name, batch first. size: what --size says."""
+    try:
+        values = session.run(None, inputs)
+    except FOREIGN as error:
+        wrong = f" with --size {size[0]}x{size[1]}; give one that fits, often a multiple of 32" if size else ""
+        raise ConfigError(f"{model}: onnxruntime cannot run it{wrong}: {_first_line(error)}") from error
+    return {o.name: np.asarray(value) for o, value in zip(session.get_outputs(), values, strict=True)}
 
 
 def _input(
@@ -153,12 +171,6 @@ def _input(
     return (inputs[0].name, types[inputs[0].type], shape), (width, height)
 
 
-def _outputs(session: Any, name: str, dtype: str, shape: Sequence[int | None]) -> dict[str, Shape]:
-    """Run once: exporters leave shapes of outputs open."""
-    values = session.run(None, {name: np.zeros([d or 1 for d in shape], dtype)})
-    return {o.name: tuple(np.shape(v)[1:]) for o, v in zip(session.get_outputs(), values, strict=True)}
-
-
 def _chosen(model: Path, shapes: dict[str, Shape], size: tuple[int, int], labels: Sequence[str], wish: Wish) -> Kind:
     found = kinds(shapes, size, len(labels))
     if wish.kind:
@@ -166,12 +178,35 @@ def _chosen(model: Path, shapes: dict[str, Shape], size: tuple[int, int], labels
     if found:
         return found[0]
     seen = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
-    what = f"a {wish.kind} detector" if wish.kind else "a detector that is known here (yolox, yolov5, yolov8, nanodet)"
+    what = (
+        f"a {wish.kind} detector"
+        if wish.kind
+        else "a detector that is known here (yolox, yolov5, yolov8, nanodet, boxes)"
+    )
     raise ConfigError(
         f"{model}: with {len(labels)} labels and {size[0]}x{size[1]} pixels the outputs {seen} are not those of "
         f"{what}; give its labels with --labels FILE (one per line), or write the manifest by hand: "
         "docs/guide/bring-your-own-detector.md"
     )
+
+
+def _spec(model: Path, kind: Kind, wish: Wish, name: str, dtype: str, shape: Sequence[int | None]) -> InputSpec:
+    """An integer input takes plain pixels, whatever is usual for floats of its kind."""
+    if dtype == "int8" and not {"scale", "mean", "std"} & wish.picture.keys():
+        raise ConfigError(
+            f"{model}: its input is int8, and does not say how pixels become its -128 to 127; say it with --scale, "
+            "--mean and --std: `--mean 128` where it is the pixel less 128"
+        )
+    usual = kind.picture if dtype == "float32" else {k: v for k, v in kind.picture.items() if k == "colour"}
+    layout = "NCHW" if shape[1] == 3 else "NHWC"
+    given = {"name": name, "shape": shape, "dtype": dtype, "layout": layout}
+    return InputSpec.model_validate(given | {"colour": "BGR"} | usual | wish.picture)
+
+
+def _output(given: Any, kind: Kind, shape: Shape, batch: int | None) -> OutputSpec:
+    """Of `boxes` there are as many as things, unless the file fixes their number; others fill their grid."""
+    varies = kind.name == "boxes" and shape and not any(isinstance(d, int) for d in given.shape[1:2])
+    return OutputSpec(name=given.name, shape=(batch, None, *shape[1:]) if varies else (batch, *shape))
 
 
 def _groups(labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -192,20 +227,18 @@ def _pictures(folder: Path | None, limit: int = 8) -> Iterator[NDArray[np.uint8]
     yield from read
 
 
-def _with_golden(out: Path, manifest: Manifest, session: Any, picture: NDArray[np.uint8]) -> Bundle:
-    spec = manifest.inputs[0]
-    tensor = prepare(picture, spec)[0][None]
-    outputs = dict(zip((o.name for o in manifest.outputs), session.run(None, {spec.name: tensor}), strict=True))
-    tolerance = {"onnxruntime": Tolerance(atol=0.01, rtol=0.01)}
-    golden = bundle.write_golden(out, {spec.name: tensor}, outputs, tolerance)
-    return bundle.write(out, manifest.model_copy(update={"golden": golden}))
+def _with_golden(
+    folder: Path, manifest: Manifest, inputs: dict[str, NDArray[Any]], outputs: dict[str, NDArray[Any]]
+) -> Bundle:
+    golden = bundle.write_golden(folder, inputs, outputs, {"onnxruntime": Tolerance(atol=0.01, rtol=0.01)})
+    return bundle.write(folder, manifest.model_copy(update={"golden": golden}))
 
 
-def _look(made: Bundle, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
-    """Draw what is found at the threshold of the bundle; the pictures go beside it."""
+def _look(made: Bundle, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, int]:
+    """Draw what is found at the threshold of the bundle, in `look` beside it; how many of each label."""
     detector = Detector(made, "onnxruntime", floor=made.manifest.decoder.settings["score_threshold"])
     folder = made.path / "look"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     counts: dict[str, int] = {}
     for i, picture in enumerate(pictures):
         found = detector(picture)
@@ -213,4 +246,4 @@ def _look(made: Bundle, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, Any]
             counts[found.label(row)] = counts.get(found.label(row), 0) + 1
         (folder / f"{i:02d}.jpg").write_bytes(sketch(picture, (), found))
     detector.session.close()
-    return {"look_at": str(folder), "found": counts}
+    return counts

@@ -2,15 +2,19 @@
 
 import argparse
 import importlib.util
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from smartbox.bundle import Bundle
 from smartbox.commands._args import UsageError, count
 from smartbox.commands.lab import _given as given
 from smartbox.commands.lab._part import Part, share, threads, word
 from smartbox.errors import ConfigError, SourceError
+from smartbox.manifest import Name
 
 KINDS = ("yolox", "yolov5", "yolov8", "nanodet", "boxes")
 
@@ -90,7 +94,7 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=float, help="of pixels 0-255 before mean and std; default: usual for its kind")
     parser.add_argument("--mean", type=_numbers, metavar="A,B,C", help="one number, or one per channel")
     parser.add_argument("--std", type=_numbers, metavar="A,B,C", help="one number, or one per channel")
-    parser.add_argument("--threshold", type=share, default=0.35, help="of scores (default 0.35)")
+    parser.add_argument("--threshold", type=_threshold, default=0.35, help="of scores (default 0.35)")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="to try it on; default: simulated ones")
 
 
@@ -99,32 +103,57 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
     if args.pictures:
         given.folder("--pictures", args.pictures, "some pictures")
     labels = _labels(args.labels) if args.labels else ()
+    name, picture = _bundle_name(args.out), _picture(args)
     given.out_folder(args.out)
     from smartbox.lab import bring
 
-    said = {key: getattr(args, key) for key in ("colour", "scale", "mean", "std")}
-    wish = bring.Wish(
-        name=args.out.resolve().name,
-        labels=labels,
-        kind=args.kind,
-        size=args.size,
-        picture={key: value for key, value in said.items() if value is not None},
-        threshold=args.threshold,
-    )
+    wish = bring.Wish(name, "1", labels, args.kind, args.size, picture, args.threshold)
     return bring.bring(args.model, args.out, wish, args.pictures)
+
+
+def _bundle_name(out: Path) -> str:
+    name = out.resolve().name
+    try:
+        return TypeAdapter(Name).validate_python(name)
+    except ValidationError:
+        want = "at most 64 letters, digits, `.`, `_` and `-`, a letter or digit first"
+        raise ConfigError(f"-o {out}: {name!r} is to be the bundle's name; give one of {want}") from None
+
+
+def _picture(args: argparse.Namespace) -> dict[str, Any]:
+    """What is said of the picture's values."""
+    if args.scale is not None and not 0 < args.scale < math.inf:
+        raise ConfigError(f"--scale {args.scale:g}: must be a number above 0")
+    for option, values, least in (("--mean", args.mean, -math.inf), ("--std", args.std, 0)):
+        text = ",".join(f"{value:g}" for value in values or ())
+        if values and len(values) not in (1, 3):
+            raise ConfigError(f"{option} {text}: are {len(values)} numbers; give one, or one per channel, which are 3")
+        if values and not all(least < value < math.inf for value in values):
+            raise ConfigError(f"{option} {text}: must be {'numbers above 0' if option == '--std' else 'numbers'}")
+    said = {key: getattr(args, key) for key in ("colour", "scale", "mean", "std")}
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _labels(path: Path) -> tuple[str, ...]:
     what = "a text file with one label per line"
     given.file("--labels", path, what)
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
         raise SourceError(f"--labels {path}: is no text; give {what}") from None
     found = tuple(line.strip() for line in lines if line.strip())
     if not found:
         raise SourceError(f"--labels {path}: holds no label; give {what}")
+    if twice := sorted({label for label in found if found.count(label) > 1}):
+        raise ConfigError(f"--labels {path}: {', '.join(twice)} is there twice; give every class a name of its own")
     return found
+
+
+def _threshold(text: str) -> float:
+    value = share(text)
+    if value == 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be below 1, which no score exceeds")
+    return value
 
 
 def _size(text: str) -> tuple[int, int]:
