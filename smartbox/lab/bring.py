@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +19,7 @@ from smartbox.bundle import Bundle
 from smartbox.errors import ConfigError, StorageError
 from smartbox.lab.data import SUFFIXES
 from smartbox.lab.evaluate import Detector
-from smartbox.lab.kinds import Kind, Shape, kinds
+from smartbox.lab.kinds import Kind, Shape, kinds, scores
 from smartbox.manifest import DecoderSpec, InputSpec, Manifest, OutputSpec, Tolerance
 from smartbox.preprocess import prepare
 from smartbox.simulation import frames
@@ -43,6 +43,7 @@ class Wish:
     size: tuple[int, int] | None = None
     picture: dict[str, Any] = field(default_factory=dict)
     threshold: float = 0.35
+    offset: float | None = None
 
 
 def bring(model: Path, out: Path, wish: Wish, pictures: Path | None = None) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def bring(model: Path, out: Path, wish: Wish, pictures: Path | None = None) -> d
         made = _with_golden(folder, manifest, {name: tensor}, {n: value[:1] for n, value in outputs.items()})
         found = _look(made, shown)
     told = {"bundle": str(out), "kind": kind.name, "input": list(shape), "labels": len(labels)}
-    return {**told, "look_at": str(out / "look"), "found": found}
+    return {**told, "look_at": str(out / "look"), "found": found, **_warning(scores(kind, outputs, len(labels)), kind)}
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -176,7 +177,7 @@ def _chosen(model: Path, shapes: dict[str, Shape], size: tuple[int, int], labels
     if wish.kind:
         found = [kind for kind in found if kind.name == wish.kind]
     if found:
-        return found[0]
+        return _with_offset(found[0], wish.offset)
     seen = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
     what = (
         f"a {wish.kind} detector"
@@ -188,6 +189,14 @@ def _chosen(model: Path, shapes: dict[str, Shape], size: tuple[int, int], labels
         f"{what}; give its labels with --labels FILE (one per line), or write the manifest by hand: "
         "docs/guide/bring-your-own-detector.md"
     )
+
+
+def _with_offset(kind: Kind, offset: float | None) -> Kind:
+    if offset is None:
+        return kind
+    if kind.name != "nanodet":
+        raise ConfigError(f"--offset {offset:g}: is for a nanodet, and this is a {kind.name}; leave it out")
+    return replace(kind, decoder=kind.decoder | {"offset": offset})
 
 
 def _spec(model: Path, kind: Kind, wish: Wish, name: str, dtype: str, shape: Sequence[int | None]) -> InputSpec:
@@ -247,3 +256,12 @@ def _look(made: Bundle, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, int]
         (folder / f"{i:02d}.jpg").write_bytes(sketch(picture, (), found))
     detector.session.close()
     return counts
+
+
+def _warning(values: NDArray[Any], kind: Kind, slack: float = 0.01) -> dict[str, str]:
+    if not np.any((values < -slack) | (values > 1 + slack)):
+        return {}
+    seen = f"scores go from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}, where 0 to 1 is right: are they logits?"
+    if kind.name == "boxes":
+        return {"warning": f"{seen} Then let the graph end in a sigmoid"}
+    return {"warning": f"{seen} Then say `sigmoid: true` in the manifest's `decoder`"}

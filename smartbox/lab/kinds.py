@@ -1,7 +1,10 @@
 """The families of detectors that `smartbox lab import` knows, told by the shapes of their outputs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from numpy.typing import NDArray
 
 from smartbox.decoders._base import grid
 
@@ -50,3 +53,13 @@ def kinds(shapes: dict[str, Shape], size: tuple[int, int], classes: int) -> list
         mean_std = {"mean": (103.53, 116.28, 123.675), "std": (57.375, 57.12, 58.395)}
         found.append(Kind("nanodet", settings, {"colour": "BGR", **mean_std}))
     return found
+
+
+def scores(kind: Kind, outputs: Mapping[str, NDArray[Any]], classes: int) -> NDArray[Any]:
+    """Those of the outputs of a kind, batch first: of classes, and objectness."""
+    if kind.name == "boxes":
+        return outputs["scores"]
+    (rows,) = outputs.values()
+    if kind.name == "nanodet":
+        return rows[..., :classes]
+    return rows[:, 4:] if kind.decoder.get("transposed") else rows[..., 4:]

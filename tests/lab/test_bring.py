@@ -203,6 +203,7 @@ def test_an_open_size_is_asked_for_and_then_taken(
         (["--std", "0"], 78, "--std 0: must be numbers above 0"),
         (["--mean", "1,2"], 78, "--mean 1,2: are 2 numbers; give one, or one per channel"),
         (["--mean", "inf"], 78, "--mean inf: must be numbers"),
+        (["--offset", "0.5"], 78, "--offset 0.5: is for a nanodet, and this is a yolov8"),
     ],
 )
 def test_what_does_not_fit_is_said(
@@ -323,6 +324,28 @@ def test_weights_in_another_file_are_refused(tmp_path: Path, labels: Path, capsy
     assert main(["lab", "import", str(model), "-o", str(tmp_path / "mine"), "--labels", str(labels)]) == 78
     assert "d.onnx: its weights lie in another file; save it as one file" in capsys.readouterr().err
     assert not (tmp_path / "mine").exists()
+
+
+def test_scores_that_look_like_logits_are_said(
+    tmp_path: Path, labels: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = yolov8()
+    rows[4:] = -7.5
+    model = detector(tmp_path / "d.onnx", {"output0": rows})
+    command = ["-o", str(tmp_path / "mine"), "--labels", str(labels), "--pictures", str(pictures), "--json"]
+    assert main(["lab", "import", str(model), *command]) == 0
+    said = json.loads(capsys.readouterr().out)["warning"]
+    assert said.startswith("scores go from -7.5 to -7.5")
+    assert "say `sigmoid: true` in the manifest's `decoder`" in said
+
+
+def test_the_offset_of_a_picodet_is_said(tmp_path: Path, labels: Path, pictures: Path) -> None:
+    model = detector(tmp_path / "d.onnx", {"out": np.zeros((85, 2 + 32))})
+    command = ["lab", "import", str(model), "--labels", str(labels), "--pictures", str(pictures)]
+    assert main([*command, "-o", str(tmp_path / "plus")]) == 0
+    assert main([*command, "-o", str(tmp_path / "pico"), "--offset", "0.5"]) == 0
+    made = [Bundle.open(tmp_path / name).manifest.decoder.settings["offset"] for name in ("plus", "pico")]
+    assert made == [0.0, 0.5]
 
 
 @pytest.mark.shared

@@ -94,6 +94,7 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=float, help="of pixels 0-255 before mean and std; default: usual for its kind")
     parser.add_argument("--mean", type=_numbers, metavar="A,B,C", help="one number, or one per channel")
     parser.add_argument("--std", type=_numbers, metavar="A,B,C", help="one number, or one per channel")
+    parser.add_argument("--offset", type=share, help="of a point in its cell, nanodet only: PicoDet has 0.5")
     parser.add_argument("--threshold", type=_threshold, default=0.35, help="of scores (default 0.35)")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="to try it on; default: simulated ones")
 
@@ -107,7 +108,7 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
     given.out_folder(args.out)
     from smartbox.lab import bring
 
-    wish = bring.Wish(name, "1", labels, args.kind, args.size, picture, args.threshold)
+    wish = bring.Wish(name, "1", labels, args.kind, args.size, picture, args.threshold, args.offset)
     return bring.bring(args.model, args.out, wish, args.pictures)
 
 
