@@ -15,6 +15,7 @@ from smartbox.errors import ConfigError
 from smartbox.lab.data import SUFFIXES
 
 VAL_SHARE = 0.25
+RULE = "names that are alike up to their second `_` stay together; give the pictures names that differ there"
 COLUMNS = ("name", "x0", "y0", "x1", "y1", "posture")
 
 

@@ -8,15 +8,19 @@ import numpy as np
 from smartbox.bundle import Bundle
 from smartbox.lab.data import entries, read_image
 from smartbox.lab.evaluate import Detector
+from smartbox.lab.pseudo import NAMES
 from smartbox.progress import each
 
 FLOOR = 0.1  # what is weaker does not even cast doubt
 
 
 def write(bundle: Bundle, folder: Path, names: tuple[str, ...], out: Path) -> None:
-    """Run `bundle` over the pictures of `folder`; `out`.npz: name -> k x 6 (xyxy 0–1, score, class of `names`)."""
+    """Run `bundle` over the pictures of `folder`; `out`.npz: name -> k x 6 (xyxy 0–1, score, class of `names`).
+
+    Under NAMES it holds the names themselves.
+    """
     detector = Detector(bundle, next(iter(bundle.manifest.files)), FLOOR)
-    rows: dict[str, Any] = {}
+    rows: dict[str, Any] = {NAMES: np.array(names)}
     for entry in each(entries(folder), "teacher"):
         found = detector(read_image(entry.image))
         known = [i for i in range(len(found)) if found.label(i) in names]

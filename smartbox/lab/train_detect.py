@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from smartbox.errors import ConfigError
-from smartbox.lab import boxtable, simulated
+from smartbox.errors import ConfigError, SourceError
+from smartbox.lab import boxtable, pseudo, simulated
 from smartbox.lab.assign import Targets, cells, losses
 from smartbox.lab.augment import Augment, Example
 from smartbox.lab.curve import draw
@@ -28,6 +28,7 @@ from smartbox.lab.nets.ssd import Ssd
 from smartbox.lab.parallel import ALONE, Ranks
 from smartbox.lab.pseudo import ambiguous, join
 from smartbox.lab.recipe import DataSet, Recipe, Stage
+from smartbox.lab.sets._split import tell
 from smartbox.lab.slim import slim, spec_of
 from smartbox.lab.training import Average, Descent, rate, resumed, save
 
@@ -98,8 +99,8 @@ def gather(recipe: Recipe) -> tuple[list[Picture], list[float]]:
 def prepare(recipe: Recipe, data: DataSet) -> list[Picture]:
     """The pictures of one data set, with what its teacher and its doubts say."""
     index = recipe.labels.index
-    if data.simulated and not (data.folder / "classes.txt").is_file():
-        simulated.write(data.folder, recipe.labels, **data.simulated.model_dump())
+    if data.simulated:
+        simulated.ensure(data.folder, simulated.Order(recipe.labels, **data.simulated.model_dump()))
     if data.boxed:
         return boxed(data.folder, data.boxed, index(data.label))
     found = load(data.folder, recipe.labels)
@@ -107,8 +108,11 @@ def prepare(recipe: Recipe, data: DataSet) -> list[Picture]:
         groups = [tuple(map(index, members)) for members in recipe.groups.values()]
         rivals = {member: group for group in groups for member in group}
         always = frozenset(map(index, data.open))
-        with np.load(data.teacher) as taught:
-            found = [join(p, taught[p.name], always, rivals) for p in found]
+        taught = pseudo.read(data.teacher, recipe.labels)
+        if unseen := [p.name for p in found if p.name not in taught]:
+            said = f"{len(unseen)} pictures of {data.folder}, {unseen[0]} among them"
+            raise SourceError(f"{data.teacher}: says nothing of {said}; run `smartbox lab teach` again")
+        found = [join(p, taught[p.name], always, rivals) for p in found]
     for start, (said, perhaps) in data.ambiguous.items():
         found = [ambiguous(p, index(said), index(perhaps)) if p.name.startswith(start) else p for p in found]
     return found
@@ -116,9 +120,12 @@ def prepare(recipe: Recipe, data: DataSet) -> list[Picture]:
 
 def boxed(folder: Path, table: Path, label: int) -> list[Picture]:
     """The pictures of a table that are not held out; everybody in them is boxed, and nothing else is there."""
+    rows = list(boxtable.rows(table, folder))
+    held_out = {row.name: boxtable.held_out(row.name) for row in rows}
+    tell(table, {"pictures": list(held_out.values())}, boxtable.VAL_SHARE, boxtable.RULE)
     shares: dict[Path, list[Any]] = {}
-    for row in boxtable.rows(table, folder):
-        if not boxtable.held_out(row.name):
+    for row in rows:
+        if not held_out[row.name]:
             shares.setdefault(row.image, []).extend([row.box] if row.box else [])
     found = []
     for path, mine in shares.items():

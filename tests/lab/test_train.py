@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from smartbox.errors import ConfigError
-from smartbox.lab import boxtable
+from smartbox.bundle import Bundle
+from smartbox.errors import ConfigError, SourceError
+from smartbox.lab import boxtable, pseudo, simulated, teacher
 from smartbox.lab.recipe import DataSet, Recipe, Stage
 from smartbox.lab.train_detect import prepare, rate, train
 from smartbox.lab.training import Average
@@ -101,6 +102,52 @@ def test_boxes_of_a_table_but_for_the_clips_that_it_holds_out(recipe: Recipe, tm
     assert (len(found[nobody].boxes), found[nobody].complete) == (0, True)
     (tmp_path / "table.tsv").write_text(f"name\tx0\ty0\tx1\ty1\n{names[0]}\t0.25\t0.5\t0.75\n")
     with pytest.raises(ConfigError, match=r"table.tsv:2: is no box; its columns are name, x0"):
+        prepare(recipe, data)
+
+
+def test_a_table_of_one_clip_that_is_held_out_is_refused(
+    recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"site_empty_{i}" for i in range(5)]
+    (tmp_path / "table.tsv").write_text("\n".join(["name", *names]))
+    for name in names:
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((60, 80, 3), np.uint8))
+    data = DataSet(folder=tmp_path, boxed=tmp_path / "table.tsv", label="square")
+    with pytest.raises(
+        ConfigError, match=r"every picture \(5\) is held out.*alike up to their second `_` stay together"
+    ):
+        prepare(recipe, data)
+    assert "table.tsv: 0 pictures to train on; 5 pictures held out" in capsys.readouterr().err
+
+
+def test_a_teachers_classes_are_matched_by_name(tmp_path: Path) -> None:
+    """What `lab teach` writes, read by a recipe with other labels."""
+    folder, labels = tmp_path / "sim", ("car", "person")
+    simulated.write(folder, simulated.Order(labels, 1_000_000, 4))
+    bundle = Bundle.open(Path(__file__).resolve().parents[2] / "models" / "lrssd-park-lite")
+    teacher.write(bundle, folder, labels, tmp_path / "taught.npz")
+    own, other = (pseudo.read(tmp_path / "taught.npz", names) for names in (labels, ("bus", "person", "car")))
+    assert set(own) == {path.stem for path in (folder / "images").iterdir()}
+    classes = np.concatenate([rows[:, 5] for rows in own.values()])
+    assert len(classes)
+    assert np.concatenate([rows[:, 5] for rows in other.values()]).tolist() == (2 - classes).tolist()
+    few = pseudo.read(tmp_path / "taught.npz", ("person",))
+    assert sum(map(len, few.values())) == np.count_nonzero(classes)
+    assert {value for rows in few.values() for value in rows[:, 5]} <= {0}
+
+
+def test_a_teacher_must_have_seen_every_picture(recipe: Recipe, tmp_path: Path) -> None:
+    box = np.array([[0, 0, 0.2, 0.2, 0.9, 0]], np.float32)
+    data = recipe.data[0].model_copy(update={"teacher": tmp_path / "taught.npz", "open": ("square",)})
+    rows = {f"p{i}": box for i in range(4)}
+    np.savez(tmp_path / "taught.npz", **rows)  # without names, as it was written once
+    assert [len(picture.boxes) for picture in prepare(recipe, data)] == [2] * 4
+    del rows["p3"]
+    np.savez(tmp_path / "taught.npz", **rows)
+    with pytest.raises(SourceError, match=r"says nothing of 1 pictures of .*, p3 among them; run `smartbox lab teach`"):
+        prepare(recipe, data)
+    (tmp_path / "taught.npz").write_text("no teacher")
+    with pytest.raises(SourceError, match="is no whole file of a teacher"):
         prepare(recipe, data)
 
 

@@ -30,8 +30,8 @@ def _simulate(args: argparse.Namespace) -> dict[str, Any]:
     if strange := sorted(set(labels) - set(SIMULATED.split(","))):
         raise UsageError(f"--labels {args.labels}: {', '.join(strange)} cannot be drawn; write some of {SIMULATED}")
     given.out_folder(args.out)
-    kind = {"park": args.park, "above": args.above, "carparks": args.carparks}
-    simulated.write(args.out, labels, args.seed, args.count, **kind)
+    order = simulated.Order(labels, args.seed, args.count, args.park, args.above, args.carparks)
+    simulated.write(args.out, order)
     return {"folder": str(args.out), "images": args.count}
 
 
