@@ -2,10 +2,11 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from smartbox.errors import ConfigError, Problem
 from smartbox.lab.reading import checked, load
 from smartbox.lab.recipe import Mixed
 from smartbox.lab.sets import DataSet, build
@@ -28,7 +29,7 @@ class Input(Settings):
     shape: tuple[int, int, int] = (64, 64, 3)
     """H, W, C."""
     colour: Literal["RGB", "BGR", "Y"] | None = "BGR"
-    """null: no picture (sound)."""
+    """Pictures are trained on as they are read, in BGR; null: no picture (sound)."""
     resize: Literal["letterbox", "stretch"] = "stretch"
     """How the box fits a crop into it."""
     mean: float = 114.0
@@ -70,10 +71,26 @@ class ClassifyRecipe(Settings):
     ema: Annotated[float, Field(gt=0, lt=1)] = 0.998
     schedule: Schedule = Schedule()
 
+    @model_validator(mode="after")
+    def _as_pictures_are(self) -> Self:
+        given = self.input
+        if self.task == "classify" and (given.colour, given.shape[2]) != ("BGR", 3):
+            said = f"{given.colour} with shape {list(given.shape)}"
+            raise ValueError(f"input.colour: {said}: the lab trains on BGR, of shape [height, width, 3]")
+        return self
+
     @cached_property
     def sets(self) -> tuple[DataSet, ...]:
-        """ConfigError names the entry that is none."""
-        return tuple(build(entry, f"data.{i}") for i, entry in enumerate(self.data))
+        """ConfigError names the entry that is none, or that the input does not fit."""
+        height, width, _ = self.input.shape
+        told = {"size": height, "resize": self.input.resize}
+        found = tuple(build(entry, f"data.{i}", told) for i, entry in enumerate(self.data))
+        cut = [str(entry["type"]) for entry, data in zip(self.data, found, strict=True) if hasattr(data, "size")]
+        if cut and height != width:
+            raise ConfigError(
+                [Problem("input.shape", f"{list(self.input.shape)} is no square, and {', '.join(cut)} cut squares")]
+            )
+        return found
 
 
 def task_of(path: Path) -> str:

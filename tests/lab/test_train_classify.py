@@ -9,12 +9,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from smartbox.errors import ConfigError
 from smartbox.lab import crops
+from smartbox.lab.export_classify import input_spec
 from smartbox.lab.recipe_classify import ClassifyRecipe, read, task_of
 from smartbox.lab.sets import build
-from smartbox.lab.train_classify import Batches, gather, normalise, train
+from smartbox.lab.train_classify import Batches, gather, normalise, plain, train
+from smartbox.preprocess import prepare
 
 NET = {"spec": {"stem": 8, "stages": [16, 24, 32], "widths": [8, 8, 16], "blocks": [1, 1, 1]}, "expand": 32}
 Make = Callable[..., ClassifyRecipe]
@@ -78,7 +81,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(make: Make, tmp_path: Path)
 
 
 def test_one_channel_and_floats_are_inputs_too(make: Make) -> None:
-    recipe = make(input={"shape": [4, 6, 1], "colour": None, "mean": -5.0, "deviation": 2.0})
+    recipe = make(task="sound", input={"shape": [4, 6, 1], "colour": None, "mean": -5.0, "deviation": 2.0})
     arrays = torch.full((2, 4, 6, 1), -3.0)
     assert normalise(arrays, recipe.input).unique().tolist() == [1.0]
     assert normalise(arrays, recipe.input).shape == (2, 1, 4, 6)
@@ -112,3 +115,68 @@ def test_a_letterboxed_crop_stands_at_the_top_left() -> None:
     out = crops.fit(np.full((10, 20, 3), 7, np.uint8), (8, 8), "letterbox")
     assert (out[:4] == 7).all()
     assert (out[4:] == 114).all()
+
+
+@pytest.mark.parametrize("resize", ["letterbox", "stretch"])
+def test_crops_go_in_as_the_box_makes_them(make: Make, resize: str) -> None:
+    recipe = make(input={"shape": [32, 48, 3], "resize": resize})
+    parts = gather(recipe, "val")
+    arrays, _ = plain(recipe, parts)
+    boxed = [prepare(crop, input_spec(recipe))[0] for crop in parts[0].arrays]
+    assert np.array_equal(arrays, np.stack(boxed))
+
+
+@pytest.mark.parametrize(
+    ("given", "entry", "reason"),
+    [
+        ({"shape": [32, 32, 3], "colour": "RGB"}, {}, "input.colour: RGB with shape .*: the lab trains on BGR"),
+        ({"shape": [32, 32, 1], "colour": "Y"}, {}, r"input.colour: Y .*, of shape \[height, width, 3\]"),
+        ({"shape": [32, 32, 3]}, {"resize": "letterbox"}, "data.0.resize: 'letterbox', but .* says 'stretch'"),
+        ({"shape": [48, 48, 3]}, {"type": "slots", "size": 64}, "data.0.size: 64, but the recipe's input says 48"),
+        ({"shape": [48, 64, 3]}, {"type": "slots"}, r"input.shape: \[48, 64, 3\] is no square, and slots cut squares"),
+        ({"shape": [64, 64, 3]}, {"type": "upright"}, "data.0.resize: squares round people are letterboxed"),
+    ],
+)
+def test_an_input_that_the_sets_do_not_make_is_refused(
+    make: Make, folder: Path, given: dict[str, Any], entry: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    data = [{"type": "folder", "folder": str(folder), **entry}]
+    raw = make().model_dump(mode="json", exclude={"input", "data", "start"}) | {"input": given, "data": data}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(ConfigError, match=reason):
+        read(tmp_path / "recipe.yaml")
+
+
+@pytest.mark.parametrize("side", [48, 96])
+def test_the_side_of_a_square_is_the_inputs(make: Make, tmp_path: Path, side: int) -> None:
+    slots = {"type": "carparks", "seed": 1_000_001, "count": 1, "held_out": 1, "cache": tmp_path}
+    recipe = make(labels=["free", "occupied"], input={"shape": [side, side, 3]}, data=[slots])
+    (held_out,), (kept,) = gather(recipe, "val"), gather(recipe, "train")
+    assert held_out.arrays[0].shape == (side, side, 3)
+    assert kept.arrays[0].shape[0] >= 1.5 * side  # with room around
+    assert recipe.sets[0].plain(kept.arrays[0], (side, side, 3)).shape == (side, side, 3)
+
+
+def test_names_that_begin_alike_are_still_split(
+    make: Make, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label in ("blue", "red"):
+        (tmp_path / label).mkdir()
+        for i, path in enumerate(sorted((folder / label).iterdir())):
+            (tmp_path / label / f"{'PXL' if label == 'red' else 'IMG'}_{i:04}.png").write_bytes(path.read_bytes())
+    recipe = make(data=[{"type": "folder", "folder": tmp_path}])
+    counts = {part: np.bincount(gather(recipe, part)[0].classes).tolist() for part in ("train", "val")}
+    assert all(0 < count < 20 for part in counts.values() for count in part)
+    parts = ["{} blue, {} red".format(*counts[part]) for part in ("train", "val")]
+    assert capsys.readouterr().err == f"{tmp_path}: {parts[0]} to train on; {parts[1]} held out\n"
+
+
+def test_a_folder_that_is_held_out_as_a_whole_is_refused(make: Make, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "red").mkdir()
+    for name in ("PXL_1", "PXL_2", "PXL2_1"):
+        (tmp_path / "red" / f"{name}.png").write_bytes((folder / "red" / "red0_x.png").read_bytes())
+    recipe = make(data=[{"type": "folder", "folder": tmp_path, "val_share": 0.99}])
+    with pytest.raises(
+        ConfigError, match=r"every picture \(3\) is held out.*alike up to their first `_` stay together"
+    ):
+        gather(recipe, "train")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from smartbox.bundle import problems
 from smartbox.errors import ConfigError, Problem
 from smartbox.settings import Settings
 
@@ -55,18 +56,28 @@ class DataSet(Settings, ABC):
         return self.plain(array, shape)
 
 
-def build(entry: Mapping[str, Any], path: str) -> DataSet:
-    """The set that a recipe's entry asks for; ConfigError names the key."""
+def index_of(label: str, labels: Sequence[str]) -> int:
+    """ConfigError where the recipe has no such label."""
+    if label not in labels:
+        raise ConfigError(f"data: examples are made of {label!r}, which is none of the labels {', '.join(labels)}")
+    return labels.index(label)
+
+
+def build(entry: Mapping[str, Any], path: str, told: Mapping[str, Any] | None = None) -> DataSet:
+    """The set that a recipe's entry asks for; ConfigError names the key.
+
+    told: what the recipe's input says of `size` and `resize`, to the sets that have such keys.
+    """
     kind = entry.get("type")
     known = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
     if kind not in known:
         raise ConfigError([Problem(f"{path}.type", f"{kind!r} is no set; known are {', '.join(known)}")])
     plugin: type[DataSet] = importlib.import_module(f"{__name__}.{kind}").Plugin
+    given = {k: v for k, v in (told or {}).items() if k in plugin.model_fields}
+    if other := [(k, v) for k, v in given.items() if entry.get(k, v) != v]:
+        why = "{!r}, but the recipe's input says {!r}; leave it out"
+        raise ConfigError([Problem(f"{path}.{k}", why.format(entry[k], v)) for k, v in other])
     try:
-        return plugin.model_validate({k: v for k, v in entry.items() if k != "type"})
+        return plugin.model_validate({**given, **{k: v for k, v in entry.items() if k != "type"}})
     except ValidationError as error:
-        wrong = [
-            Problem(".".join([path, *map(str, e["loc"])]), f"{e['msg']}, got {e.get('input')!r}")
-            for e in error.errors()
-        ]
-        raise ConfigError(wrong) from error
+        raise ConfigError(problems(error, prefix=path)) from error

@@ -7,18 +7,18 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from smartbox.crops import PERSON_MARGIN, around
 from smartbox.lab import crops
 from smartbox.lab.augment import GREY
-from smartbox.lab.sets import DataSet, Examples, Part, Shape
+from smartbox.lab.sets import DataSet, Examples, Part, Shape, index_of
 from smartbox.manifest import InputSpec
 from smartbox.preprocess import prepare
 from smartbox.types import Box, Image
 
 ROOM = 1.4  # sides of what is kept against what the box looks at
-KEPT = 96
+KEPT = 96  # pixels of its side, or more for a large input: never as many as the input has
 TINY = (4, 10)  # pixels of the longer side that tell nothing
 UNSURE = "unsure"
 
@@ -35,20 +35,29 @@ class Person:
 class People(DataSet):
     """Base of the sets of people. Held out ones are kept as the box makes them."""
 
-    size: int = 64
-    """Side of the net's input."""
+    size: int = Field(64, gt=0)
+    """Side of the net's input; the recipe's `input.shape` says it."""
+    resize: str = "letterbox"
+    """As `input.resize` says."""
     unsure: float = Field(0.2, ge=0, le=2)
     """Examples of `unsure` (tiny, hidden, nobody there) for each person."""
+
+    @field_validator("resize")
+    @classmethod
+    def _not_stretched(cls, resize: str) -> str:
+        if resize != "letterbox":
+            raise ValueError("squares round people are letterboxed at the edges; write `input.resize: letterbox`")
+        return resize
 
     def _cut(self, people: Iterable[Person], labels: Sequence[str], part: Part, seed: int = 0) -> Examples:
         rng = np.random.default_rng([seed, part == "val"])
         arrays, classes = [], []
         for person in people:
             arrays.append(self._square(person.image, person.box, part))
-            classes.append(labels.index(person.label))
+            classes.append(index_of(person.label, labels))
             for _ in range(int(rng.poisson(self.unsure))):
                 arrays.append(self._untold(person, part, rng))
-                classes.append(labels.index(UNSURE))
+                classes.append(index_of(UNSURE, labels))
         return Examples(arrays, np.array(classes, np.int64))
 
     def _square(self, image: Image, box: Box, part: Part) -> Image:
@@ -57,7 +66,7 @@ class People(DataSet):
             spec = InputSpec(name="image", shape=(1, self.size, self.size, 3), layout="NHWC", colour="BGR")
             share = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
             return np.asarray(prepare(image, spec, around(share, width, height))[0], np.uint8)
-        return wide(image, box)
+        return wide(image, box, max(KEPT, round(self.size * ROOM)))
 
     def _untold(self, person: Person, part: Part, rng: np.random.Generator) -> Image:
         kind = rng.random()
@@ -83,17 +92,17 @@ class People(DataSet):
         return crops.vary(np.asarray(out, np.uint8), rng)
 
 
-def wide(image: Image, box: Box) -> Image:
-    """KEPT x KEPT round the box's middle, ROOM times what the box looks at; grey beyond the picture."""
+def wide(image: Image, box: Box, side: int) -> Image:
+    """side x side round the box's middle, ROOM times what the box looks at; grey beyond the picture."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     half = PERSON_MARGIN * ROOM / 2 * max(box[2] - box[0], box[3] - box[1], 2)
-    scale = KEPT / (2 * half)
+    scale = side / (2 * half)
     source: Any = image
     if scale < 0.5:  # warpAffine does not average
         source = cv2.resize(image, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
         x, y, scale = x * 2 * scale, y * 2 * scale, 0.5
-    matrix = np.array([[scale, 0, KEPT / 2 - x * scale], [0, scale, KEPT / 2 - y * scale]], np.float32)
-    out = cv2.warpAffine(source, matrix, (KEPT, KEPT), flags=cv2.INTER_LINEAR, borderValue=(GREY,) * 3)
+    matrix = np.array([[scale, 0, side / 2 - x * scale], [0, scale, side / 2 - y * scale]], np.float32)
+    out = cv2.warpAffine(source, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=(GREY,) * 3)
     return np.asarray(out, np.uint8)
 
 

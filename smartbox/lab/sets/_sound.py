@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from smartbox.errors import ConfigError
 from smartbox.lab import soundclips
 from smartbox.lab.sets import DataSet, Part, Shape
 from smartbox.logmel import SILENCE_DB, STEPS_PER_DB, LogMel, decibels
@@ -137,13 +136,6 @@ def spectrum(samples: Floats, margin: float = 0.0) -> Spectrum:
     before = np.tile(quiet, (lacking // 2 + more, 1))
     after = np.tile(quiet, (lacking - lacking // 2 + more, 1))
     return np.asarray(np.concatenate([before, found, after]).clip(FLOOR_DB), np.float16)
-
-
-def index_of(label: str, labels: Sequence[str]) -> int:
-    """ConfigError where the recipe has no such label."""
-    if label not in labels:
-        raise ConfigError(f"data: sounds are made of {label!r}, which is none of the labels {', '.join(labels)}")
-    return labels.index(label)
 
 
 def window(clip: Spectrum, start: int, frames: int = SPEC.frames) -> Spectrum:

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from smartbox.lab.sets import Examples, Part, Shape
-from smartbox.lab.sets._sound import SPEC, SoundSet, Spectrum, in_a_room, index_of, spectrum
+from smartbox.lab.sets import Examples, Part, Shape, index_of
+from smartbox.lab.sets._sound import SPEC, SoundSet, Spectrum, in_a_room, spectrum
 from smartbox.types import Floats
 
 Maker = Callable[[np.random.Generator], Floats]

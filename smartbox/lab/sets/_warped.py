@@ -11,11 +11,11 @@ from pydantic import Field
 from smartbox.crops import SLOT_MARGIN, warped
 from smartbox.geometry import Polygon
 from smartbox.lab import crops
-from smartbox.lab.sets import DataSet, Examples, Part, Shape
+from smartbox.lab.sets import DataSet, Examples, Part, Shape, index_of
 from smartbox.types import Image
 
 ROOM = 1.5  # sides of what is kept against what the box looks at
-KEPT = 96
+KEPT = 96  # pixels of its side, or more for a large input: never as many as the input has
 
 Taken = tuple[Image, Polygon, bool]
 
@@ -23,16 +23,17 @@ Taken = tuple[Image, Polygon, bool]
 class Slots(DataSet):
     """Base of the sets of slots. Held out ones are kept as the box makes them."""
 
-    size: int = 64
-    """Side of the net's input."""
+    size: int = Field(64, gt=0)
+    """Side of the net's input; the recipe's `input.shape` says it."""
     skew: float = Field(0.08, ge=0, le=0.4)
     """How far each corner is moved at most, as a share of the side: people draw slots carelessly."""
     sun: float = Field(0.25, ge=0, le=1)
     """Share of examples under a low sun, with the shade of posts and trees on them."""
 
     def _cut(self, slots: Iterable[Taken], labels: Sequence[str], part: Part) -> Examples:
-        classes = [labels.index("free"), labels.index("occupied")]
-        side, margin = (self.size, SLOT_MARGIN) if part == "val" else (KEPT, SLOT_MARGIN * ROOM)
+        classes = [index_of("free", labels), index_of("occupied", labels)]
+        kept = max(KEPT, round(self.size * ROOM))
+        side, margin = (self.size, SLOT_MARGIN) if part == "val" else (kept, SLOT_MARGIN * ROOM)
         pairs = [(warped(image, polygon, side, margin), classes[taken]) for image, polygon, taken in slots]
         return Examples([array for array, _ in pairs], np.array([c for _, c in pairs], np.int64))
 
