@@ -54,6 +54,32 @@ def test_simulated_car_parks_are_kept_and_repeat_themselves(tmp_path: Path) -> N
     assert all(np.array_equal(a, b) for a, b in zip(first.arrays, again.arrays, strict=True))
 
 
+def test_what_is_kept_is_of_these_labels_and_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = made("carparks", seed=1_000_001, count=1, held_out=1, cache=tmp_path)
+    first = data.load(SLOTS, "val")
+    (path,) = tmp_path.iterdir()
+    assert data.load(SLOTS[::-1], "val").classes.tolist() == (1 - first.classes).tolist()
+    path.write_bytes(path.read_bytes()[:1000])
+    again = data.load(SLOTS, "val")
+    assert f"{path}: is not whole; it is made anew" in capsys.readouterr().err
+    assert np.array_equal(np.stack(first.arrays), np.stack(again.arrays))
+    assert np.array_equal(np.stack(first.arrays), np.stack(data.load(SLOTS, "val").arrays))
+    assert capsys.readouterr().err == ""
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_labels_that_a_recipe_lacks_are_named(people: Path) -> None:
+    (people / "a.json").write_text('{"slots": []}')
+    cv2.imwrite(str(people / "a.png"), np.zeros((50, 80, 3), np.uint8))
+    (people / "t.tsv").write_text("name\tx0\ty0\tx1\ty1\tposture\na\t0.1\t0.1\t0.9\t0.5\tlying")
+    for data, label in (
+        (made("slots", folder=people), "free"),
+        (made("boxed", folder=people, table=people / "t.tsv", val_share=0), "lying"),
+    ):
+        with pytest.raises(ConfigError, match=f"made of '{label}', which is none of the labels blue, red"):
+            data.load(("blue", "red"), "train")
+
+
 def test_a_low_sun_shades_a_part_and_warms_the_rest() -> None:
     rng = np.random.default_rng(5)
     grey = np.full((64, 64, 3), 120, np.uint8)
@@ -162,3 +188,16 @@ def test_both_ends_of_a_clip_stay_together(people: Path) -> None:
     with pytest.raises(ConfigError, match="c_000_end"):
         for part in ("train", "val"):
             data.load(POSTURES, part)  # type: ignore[arg-type]
+
+
+def test_a_table_whose_pictures_are_all_held_out_is_refused(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = people / "table.tsv"
+    table.write_text("name\tx0\ty0\tx1\ty1\tposture\nsite_empty_0\t0.1\t0.1\t0.9\t0.5\tlying\n")
+    cv2.imwrite(str(people / "site_empty_0.png"), np.zeros((50, 80, 3), np.uint8))
+    with pytest.raises(
+        ConfigError, match=r"every picture \(1\) is held out.*alike up to their second `_` stay together"
+    ):
+        made("boxed", folder=people, table=table).load(POSTURES, "train")
+    assert "table.tsv: 0 pictures to train on; 1 pictures held out" in capsys.readouterr().err
+    whole = made("boxed", folder=people, table=table, val_share=1)
+    assert [len(whole.load(POSTURES, part).classes) > 0 for part in ("train", "val")] == [False, True]  # type: ignore[arg-type]

@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pydantic import Field
+
 from smartbox.lab import boxtable, crops
 from smartbox.lab.sets import Examples, Part
 from smartbox.lab.sets._people import People, Person
+from smartbox.lab.sets._split import tell
 
 
 class Plugin(People):
@@ -13,15 +16,19 @@ class Plugin(People):
 
     folder: Path
     table: Path
-    val_share: float = boxtable.VAL_SHARE
+    val_share: float = Field(boxtable.VAL_SHARE, ge=0, le=1)
     """Share of the clips held out, chosen by a sum of that beginning."""
 
     def load(self, labels: Sequence[str], part: Part) -> Examples:
         return self._cut(self._people(part), labels, part)
 
     def _people(self, part: Part) -> Iterator[Person]:
-        for row in boxtable.rows(self.table, self.folder):
-            if row.box is None or boxtable.held_out(row.name, self.val_share) != (part == "val"):
+        rows = [row for row in boxtable.rows(self.table, self.folder) if row.box is not None]
+        held_out = {row.name: boxtable.held_out(row.name, self.val_share) for row in rows}
+        if part == "train":
+            tell(self.table, {"pictures": list(held_out.values())}, self.val_share, boxtable.RULE)
+        for row in rows:
+            if row.box is None or held_out[row.name] != (part == "val"):
                 continue
             image = crops.read(row.image)
             height, width = image.shape[:2]

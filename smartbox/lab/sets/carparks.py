@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from smartbox.lab.sets import Examples, Part
+from smartbox.lab.sets._kept import SILENT, kept
 from smartbox.lab.sets._warped import Slots, Taken
 from smartbox.progress import each
 from smartbox.simulation.carparks import carparks
@@ -28,14 +28,8 @@ class Plugin(Slots):
     cache: Path = Path("var/lab/cache")
 
     def load(self, labels: Sequence[str], part: Part) -> Examples:
-        path = self.cache / f"carparks-{self.seed}-{self.count}-{self.held_out}-{self.size}-{part}.npz"
-        if not path.is_file():
-            made = self._cut(self._render(part), labels, part)
-            self.cache.mkdir(parents=True, exist_ok=True)
-            arrays = np.stack(made.arrays) if made.arrays else np.zeros((0, 1, 1, 3), np.uint8)
-            np.savez_compressed(path, arrays=arrays, classes=made.classes)
-        with np.load(path) as kept:
-            return Examples(list(kept["arrays"]), kept["classes"])
+        made_by = self.model_dump(exclude={*SILENT, "skew", "sun"}) | {"labels": list(labels), "part": part}
+        return kept(self.cache, "carparks", made_by, lambda: self._cut(self._render(part), labels, part))
 
     def _render(self, part: Part) -> Iterator[Taken]:
         count, seed = (self.held_out, self.seed + HELD_OUT) if part == "val" else (self.count, self.seed)

@@ -3,6 +3,7 @@ that the detector finds there. Rendered once, the people are kept in `cache`."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,12 +25,13 @@ SURE = 0.3  # score
 class Plugin(Rooms):
     """Whom the detector does not find is cut by the true box in training, and left out of what is held out."""
 
+    kind: ClassVar[str] = "posts"
+
     detector: Path
     """Bundle."""
 
-    @property
-    def _cached(self) -> str:
-        return f"posts-{self.seed}-{self.count}-{self.held_out}-{self.size}-{self.unsure:g}-{self.detector.name}"
+    def _made_by(self) -> dict[str, Any]:
+        return super()._made_by() | {"detector": Bundle.open(self.detector).sha256}
 
     def _render(self, part: Part) -> Iterator[Person]:
         count, seed = (self.held_out, self.seed + HELD_OUT) if part == "val" else (self.count, self.seed)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from smartbox.lab.sets import Examples, Part
+from smartbox.lab.sets._kept import SILENT, kept
 from smartbox.lab.sets._people import UNSURE, People, Person
 from smartbox.progress import each
 from smartbox.simulation.postures import rooms
@@ -20,6 +20,7 @@ class Plugin(People):
     """Seeds from 1000000 on are training's."""
 
     ours: ClassVar[bool] = True
+    kind: ClassVar[str] = "rooms"
 
     seed: int = Field(ge=1_000_000)
     count: int = Field(500, ge=1)
@@ -31,19 +32,12 @@ class Plugin(People):
     cache: Path = Path("var/lab/cache")
 
     def load(self, labels: Sequence[str], part: Part) -> Examples:
-        path = self.cache / f"{self._cached}-{part}.npz"
-        if not path.is_file():
-            made = self._cut(self._render(part), labels, part, self.seed)
-            self.cache.mkdir(parents=True, exist_ok=True)
-            arrays = np.stack(made.arrays) if made.arrays else np.zeros((0, 1, 1, 3), np.uint8)
-            np.savez_compressed(path, arrays=arrays, classes=made.classes)
-        with np.load(path) as kept:
-            return Examples(list(kept["arrays"]), kept["classes"])
+        made_by = self._made_by() | {"labels": list(labels), "part": part}
+        return kept(self.cache, self.kind, made_by, lambda: self._cut(self._render(part), labels, part, self.seed))
 
-    @property
-    def _cached(self) -> str:
+    def _made_by(self) -> dict[str, Any]:
         """What the people depend on, but for the code that draws them."""
-        return f"rooms-{self.seed}-{self.count}-{self.held_out}-{self.size}-{self.unsure:g}"
+        return self.model_dump(exclude=SILENT)
 
     def _render(self, part: Part) -> Iterator[Person]:
         count, seed = (self.held_out, self.seed + HELD_OUT) if part == "val" else (self.count, self.seed)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from smartbox.errors import ConfigError
 from smartbox.lab import crops
 from smartbox.lab.data import classes_of, entries, read_boxes
 from smartbox.lab.sets import Examples, Part
@@ -31,7 +32,10 @@ class Plugin(People):
         return self._cut(self._people(part), labels, part)
 
     def _people(self, part: Part) -> Iterator[Person]:
-        person = classes_of(self.folder).index("person")
+        names = classes_of(self.folder)
+        if "person" not in names:
+            raise ConfigError(f"{self.folder}/classes.txt names no person, of whom this set is")
+        person = names.index("person")
         for entry in entries(self.folder):
             held_out = zlib.crc32(entry.name.encode()) % 1000 < 1000 * self.val_share
             if held_out != (part == "val") or not entry.name.startswith(self.prefixes):
