@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smartbox.errors import ConfigError
-from smartbox.lab.data import SUFFIXES
+from smartbox.lab.data import SUFFIXES, why
 
 VAL_SHARE = 0.25
 RULE = "names that are alike up to their second `_` stay together; give the pictures names that differ there"
 COLUMNS = ("name", "x0", "y0", "x1", "y1", "posture")
+FORM = f"its columns are {', '.join(COLUMNS)}, the corners shares of the picture, x0 < x1 and y0 < y1"
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,22 @@ class Row:
 
 
 def rows(table: Path, folder: Path) -> Iterator[Row]:
-    """ConfigError where the table, or a picture that it names, is not there."""
+    """ConfigError where the table, or a picture that it names, is not there, or a line is no box."""
     try:
-        with table.open(newline="", encoding="utf-8") as file:
+        with table.open(newline="", encoding="utf-8-sig") as file:
             said = list(csv.DictReader(file, delimiter="\t"))
-    except OSError as error:
-        raise ConfigError(f"{table} cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{table}: {why(error)}; it must be a tab-separated table in UTF-8") from error
     for number, row in enumerate(said, 2):
         try:
             name, posture, box = row["name"], row.get("posture") or "", None
             if any(row.get(key) for key in COLUMNS[1:5]):
                 x0, y0, x1, y1 = (float(row[key]) for key in COLUMNS[1:5])
+                if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+                    raise ValueError("no corners of a box")
                 box = (x0, y0, x1, y1)
         except (KeyError, TypeError, ValueError):
-            raise ConfigError(f"{table}:{number}: is no box; its columns are {', '.join(COLUMNS)}") from None
+            raise ConfigError(f"{table}:{number}: is no box; {FORM}") from None
         path = next((p for s in SUFFIXES if (p := folder / f"{name}{s}").is_file()), None)
         if path is None:
             raise ConfigError(f"{table} names {name}, and {folder} has no such picture")

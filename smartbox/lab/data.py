@@ -19,6 +19,7 @@ from smartbox.types import Floats, Image
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 ANY = -1
 LINE = "a line is CLASS X Y WIDTH HEIGHT: a number from 0, the middle and the size as shares of the picture"
+BEYOND = 0.01  # so far outside of the picture the middle of a box may lie
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +51,17 @@ class Entry:
 
 
 def classes_of(folder: Path) -> tuple[str, ...]:
+    """The names in `folder`/classes.txt, one a line, as their numbers go."""
     path = folder / "classes.txt"
     try:
-        found = tuple(path.read_text(encoding="utf-8").split())
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{path}: {why(error)}; write the names of the classes, one a line, in their order") from None
-    if not found:
+    if not lines:
         raise SourceError(f"{path}: names no class; write them, one a line, in their order")
-    return found
+    if "" in lines:
+        raise SourceError(f"{path}:{lines.index('') + 1}: is empty; write a name in every line, for lines are numbers")
+    return tuple(lines)
 
 
 def why(error: OSError | ValueError) -> str:
@@ -86,32 +90,46 @@ def entries(folder: Path) -> list[Entry]:
     facts = _facts(folder)
     for path in paths:
         row = facts.get(path.stem, {})
-        said = re.sub(r"\(.*?\)", "", row["labelled"]) if row.get("labelled") else None  # remarks are in brackets
-        known = None if said is None else frozenset(word.strip() for word in said.split(",")) & own
+        known = _named(row["labelled"]) & own if "labelled" in row else None
         found.append(Entry(path.stem, path, folder / "labels" / f"{path.stem}.txt", known, row.get("source", "")))
     return found
 
 
+def _named(text: str | None) -> frozenset[str]:
+    """The names before commas; remarks are in brackets, and other text names nothing."""
+    return frozenset(word.strip() for word in re.sub(r"\(.*?\)", "", text or "").split(","))
+
+
 def _facts(folder: Path) -> dict[str, dict[str, str]]:
-    """What images.tsv says of each picture, by name."""
+    """What images.tsv says of each picture, by name; of the folder's own rows where its `split` names the folder."""
     table = next((p for p in (folder / "images.tsv", folder.parent / "images.tsv") if p.is_file()), None)
     if table is None:
         return {}
     try:
-        with table.open(newline="", encoding="utf-8") as file:
-            return {row["name"]: row for row in csv.DictReader(file, delimiter="\t")}
-    except KeyError:
-        raise SourceError(f"{table}: has no column `name`; write a line of names above, tab-separated") from None
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         what = str(error) if isinstance(error, csv.Error) else why(error)
         raise SourceError(f"{table}: {what}; it must be a tab-separated table, or not be there") from None
+    if any("name" not in row for row in rows):
+        raise SourceError(f"{table}: has no column `name`; write a line of names above, tab-separated")
+    facts: dict[str, dict[str, str]] = {}
+    for row in [row for row in rows if row.get("split") == folder.absolute().name] or rows:
+        if facts.setdefault(row["name"], row).get("labelled") != row.get("labelled"):
+            raise SourceError(f"{table}: names {row['name']} twice, labelled otherwise; name a picture once in a split")
+    return facts
 
 
 def labelled(folder: Path) -> list[Entry]:
     """As `entries`, where pictures without any label make no sense."""
     if not (folder / "labels").is_dir():
         raise SourceError(f"{folder / 'labels'}: is no directory; it must hold a NAME.txt for each picture with boxes")
-    return entries(folder)
+    found = entries(folder)
+    strange = sorted(p for p in (folder / "labels").glob("*.txt") if p.name != "classes.txt")
+    if strange and not any(entry.labels.is_file() for entry in found):
+        image, labels = found[0].image.name, found[0].labels.name
+        raise SourceError(f"{strange[0]}: no label file here has a picture's name; that of {image} must be {labels}")
+    return found
 
 
 def read_boxes(path: Path, width: int, height: int, classes: int | None = None) -> tuple[Floats, NDArray[np.int64]]:
@@ -134,14 +152,25 @@ def read_boxes(path: Path, width: int, height: int, classes: int | None = None) 
 
 def _box(path: Path, number: int, line: str, classes: int | None) -> list[float]:
     try:
-        values = [float(word) for word in line.split()[:5]]
+        values = [float(word) for word in line.split()]
     except ValueError:
         values = []
-    if len(values) != 5 or not np.isfinite(values).all() or not values[0].is_integer() or values[0] < 0:
-        raise SourceError(f"{path}:{number}: {line[:60]!r} is no box; {LINE}")
+    if wrong := _no_box(values):
+        raise SourceError(f"{path}:{number}: {line[:60]!r} {wrong}; {LINE}")
     if classes is not None and values[0] >= classes:
         raise SourceError(f"{path}:{number}: class {values[0]:.0f}, and classes.txt names only {classes}, from 0")
-    return values
+    return values[:5]
+
+
+def _no_box(values: list[float]) -> str:
+    """What is wrong with the numbers of a line; a sixth is a score, as tools write it."""
+    if len(values) > 6:
+        return f"has {len(values)} numbers, as an outline has, and is no box"
+    if len(values) < 5 or not np.isfinite(values).all() or not values[0].is_integer() or values[0] < 0:
+        return "is no box"
+    if not all(-BEYOND <= at <= 1 + BEYOND for at in values[1:3]):
+        return "is no box: its middle is outside of the picture"
+    return "is no box: it has no size" if min(values[3:5]) <= 0 else ""
 
 
 def load(folder: Path, names: tuple[str, ...], *, limit: int = 640) -> list[Picture]:

@@ -10,6 +10,7 @@ from smartbox.errors import SourceError
 from smartbox.lab.augment import Augment, flip, mosaic, place, plain
 from smartbox.lab.data import ANY, Picture, classes_of, entries, load, read_boxes
 from smartbox.lab.pseudo import ambiguous, join
+from smartbox.lab.simulated import write
 
 NAMES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 
@@ -64,6 +65,68 @@ def test_boxes_are_in_pixels_and_in_the_recipes_class_order(folder: Path) -> Non
 def test_a_class_that_the_recipe_lacks_is_named(folder: Path) -> None:
     with pytest.raises(SourceError, match=r"\['truck'\] are not classes of the recipe"):
         load(folder, NAMES[:-1])
+
+
+def test_classes_are_lines_and_may_have_spaces(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("\ufefftraffic light\r\n person \n\n\n", encoding="utf-8")
+    assert classes_of(tmp_path) == ("traffic light", "person")
+    (tmp_path / "classes.txt").write_text("person\n\ncar\n")
+    with pytest.raises(SourceError, match=r"classes.txt:2: is empty"):
+        classes_of(tmp_path)
+
+
+def test_of_two_pictures_with_one_name_the_row_of_the_folder_s_split_counts(folder: Path) -> None:
+    with (folder.parent / "images.tsv").open("a") as file:
+        file.write("val\tpeople\tz\tcar\t1\n")
+    assert {entry.name: entry.labelled for entry in entries(folder)}["people"] == frozenset({"person"})
+    with (folder.parent / "images.tsv").open("a") as file:
+        file.write("train\tpeople\tz\tcar\t1\n")
+    with pytest.raises(SourceError, match="names people twice, labelled otherwise"):
+        entries(folder)
+
+
+def test_where_the_table_names_nothing_nothing_is_labelled(folder: Path) -> None:
+    (folder.parent / "images.tsv").write_text("name\tlabelled\nfull\t\npeople\ttruck (bus counted as truck)\nsome")
+    known = {entry.name: entry.labelled for entry in entries(folder)}
+    assert known == {"full": frozenset(), "people": frozenset({"truck"}), "some": frozenset()}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("0 32 32 20 20", "its middle is outside of the picture"),
+        ("0 0.5 -0.02 0.1 0.1", "its middle is outside of the picture"),
+        ("0 0.5 0.5 -0.3 0.3", "it has no size"),
+        ("0 0.5 0.5 0.3 0", "it has no size"),
+        ("0 .3 .3 .6 .3 .6 .6 .3 .6", "has 9 numbers, as an outline has"),
+    ],
+)
+def test_a_line_that_is_no_box_is_refused(line: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(f"0 0.5 0.5 0.1 0.1\n{line}\n")
+    with pytest.raises(SourceError, match=rf"a.txt:2: '{line}' .*{reason}.*a line is CLASS X Y WIDTH HEIGHT"):
+        read_boxes(tmp_path / "a.txt", 100, 100)
+
+
+def test_a_box_may_have_a_score_and_reach_over_the_edge(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.2 0.2 0.93\n1 1.005 0.5 0.2 1\n")
+    boxes, classes = read_boxes(tmp_path / "a.txt", 100, 100)
+    assert classes.tolist() == [0, 1]
+    np.testing.assert_allclose(boxes, [[40, 40, 60, 60], [90.5, 0, 100, 100]], atol=1e-3)
+
+
+def test_label_files_of_other_names_than_the_pictures_are_a_mistake(folder: Path) -> None:
+    for path in (folder / "labels").glob("*.txt"):
+        path.rename(path.with_name(f"{path.stem}_jpg.txt"))
+    with pytest.raises(SourceError, match=r"no label file here .* that of full.png must be full.txt"):
+        load(folder, NAMES)
+    for path in (folder / "labels").glob("*.txt"):
+        path.unlink()
+    assert [len(picture.boxes) for picture in load(folder, NAMES)] == [0, 0, 0]
+
+
+def test_every_picture_that_the_simulator_draws_is_read(tmp_path: Path) -> None:
+    write(tmp_path, NAMES, 2_100_000, 4)
+    assert len(load(tmp_path, NAMES)) == 4
 
 
 def test_a_picture_without_a_label_file_has_no_boxes(tmp_path: Path) -> None:

@@ -184,6 +184,14 @@ def test_both_ends_of_a_clip_stay_together(people: Path) -> None:
     assert isinstance(data, Boxed)
     assert check(data, POSTURES) == {"train": {"lying"}, "val": {"lying"}}
     assert all(boxtable.held_out(f"c_{i:03}_start") == boxtable.held_out(f"c_{i:03}_end") for i in range(20))
+    for bad in ("nan\t0\t1\t1", "0.9\t0\t0.1\t1", "0\t0\t1\t50"):
+        table.write_text(f"name\tx0\ty0\tx1\ty1\nc_000_start\t{bad}\n")
+        with pytest.raises(ConfigError, match=r"table.tsv:2: is no box; its columns are"):
+            list(boxtable.rows(table, people))
+    table.write_bytes("name\ncaf\u00e9\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"table.tsv: is no text; it must be a tab-separated table in UTF-8"):
+        list(boxtable.rows(table, people))
+    table.write_text("name\tx0\ty0\tx1\ty1\tposture\n" + "\n".join(rows))
     (people / "c_000_end.png").unlink()
     with pytest.raises(ConfigError, match="c_000_end"):
         for part in ("train", "val"):
