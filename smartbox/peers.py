@@ -1,8 +1,10 @@
 """Detectors of others to measure against: a bundle, a YOLOX as ONNX, or an OpenVINO IR that ends in DetectionOutput.
 
-They run through the same backends as ours, one thread, and through pre- and post-processing of the same code.
+They run through the same backends as ours, one thread, and through pre- and post-processing of the same code. An IR
+that ends in DetectionOutput (Open Model Zoo) is shown a stretched picture, as that Zoo's demos do.
 """
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+from pydantic import ValidationError
 
 from smartbox import bundle as bundles
 from smartbox import decoders, plugins
@@ -24,6 +27,7 @@ from smartbox.manifest import Manifest
 from smartbox.types import Detections, View
 
 LEAST_SCORE = 0.35
+IMPORT = "`smartbox lab import`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,21 @@ def _backend(bundle: Bundle) -> str:
 def _yolox(path: Path, scratch: Path, labels: Sequence[str], least: float) -> Peer:
     inputs, outputs = shapes(path.read_bytes())
     (name, shape), (output, rows) = next(iter(inputs.items())), next(iter(outputs.items()))
-    if len(inputs) != 1 or len(outputs) != 1 or len(shape) != 4 or shape[1] != 3 or len(rows) != 3 or rows[2] < 6:
-        raise ConfigError(f"--peer {path}: is no YOLOX: inputs {inputs}, outputs {outputs}; make a bundle of it")
+    if len(inputs) != 1 or len(outputs) != 1 or not _of_yolox(shape, rows):
+        known = f"inputs {inputs}, outputs {outputs}"
+        raise ConfigError(f"--peer {path}: is no YOLOX of one size: {known}; make a bundle of it with {IMPORT}")
     names = _names(path, labels, rows[2] - 5)
     shape, rows = ([d if isinstance(d, int) else None for d in dims] for dims in (shape, rows))
     decoder = {"type": "yolo", "score_threshold": least}
     bundle = _wrap(path, scratch, "onnxruntime", names, (name, shape), (output, rows), decoder)
     return Peer(path.stem, bundle, "onnxruntime", decoders.build(bundle.manifest))
+
+
+def _of_yolox(taken: Sequence[Any], given: Sequence[Any]) -> bool:
+    """Of N x 3 x H x W to N x A x (5 + classes), where nothing but N and A is free."""
+    if len(taken) != 4 or len(given) != 3 or not all(isinstance(n, int) for n in (*taken[1:], given[2])):
+        return False
+    return bool(taken[1] == 3 and given[2] > 5)
 
 
 def _ir(path: Path, scratch: Path, labels: Sequence[str], least: float) -> Peer:
@@ -97,17 +109,21 @@ def _ir(path: Path, scratch: Path, labels: Sequence[str], least: float) -> Peer:
     ends = [layer for layer in layers if layer.get("type") == "DetectionOutput"]
     if len(inputs) != 1 or len(ends) != 1:
         raise ConfigError(f"--peer {path}: must have one input and one DetectionOutput; make a bundle of its ONNX file")
-    shape = [int(n) for n in str(inputs[0].find("data").get("shape")).split(",")]  # type: ignore[union-attr]
+    shape = str(inputs[0].find("data").get("shape"))  # type: ignore[union-attr]
+    if not re.fullmatch(r"\d+, *3, *\d+, *\d+", shape):
+        raise ConfigError(f"--peer {path}: its input is {shape}, and must be N,3,H,W; make a bundle of its ONNX file")
+    taken = (str(inputs[0].get("name")), [int(n) for n in shape.split(",")])
     background = int(str(ends[0].find("data").get("background_label_id")))  # type: ignore[union-attr]
     names = _names(path, labels, background)
     found = ("detections", [1, 1, None, 7])
-    bundle = _wrap(path, scratch, "openvino", names, (str(inputs[0].get("name")), shape), found, {"type": "boxes"})
+    bundle = _wrap(path, scratch, "openvino", names, taken, found, {"type": "boxes"}, "stretch")
     return Peer(path.stem, bundle, "openvino", DetectionOutput(bundle.labels, bundle.manifest.inputs[0].size, least))
 
 
 def _names(path: Path, labels: Sequence[str], count: int) -> list[str]:
     if labels and len(labels) != count:
-        raise ConfigError(f"--peer {path}: has {count} classes, and {len(labels)} names are given for them")
+        hint = f"; if it is no YOLOX, make a bundle of it with {IMPORT}" if path.suffix == ".onnx" else ""
+        raise ConfigError(f"--peer {path}: has {count} classes, and {len(labels)} names are given for them{hint}")
     return list(labels) or [f"class {i}" for i in range(count)]
 
 
@@ -119,21 +135,27 @@ def _wrap(
     taken: tuple[str, list[Any]],
     given: tuple[str, list[Any]],
     decoder: dict[str, Any],
+    resize: str = "letterbox",
 ) -> Bundle:
     """A bundle around a copy: pixels 0-255 as float planes, BGR, as both kinds take them."""
-    shutil.copy(path, scratch / path.name)
-    files = {backend: bundles.model_file(scratch, path.name)}
+    model, weights = f"model{path.suffix}", "model.bin"
+    shutil.copy(path, scratch / model)
+    files = {backend: bundles.model_file(scratch, model)}
     if backend == "openvino":
-        shutil.copy(path.with_suffix(".bin"), scratch)
-        files[IR_WEIGHTS] = bundles.model_file(scratch, path.with_suffix(".bin").name)
+        shutil.copy(path.with_suffix(".bin"), scratch / weights)
+        files[IR_WEIGHTS] = bundles.model_file(scratch, weights)
+    picture = {"dtype": "float32", "layout": "NCHW", "colour": "BGR", "resize": resize}
     manifest = {
-        "name": path.stem,
+        "name": re.sub(r"[^A-Za-z0-9._-]", "-", f"peer-{path.stem}")[:64],
         "version": "0",
         "task": "detect",
         "labels": labels,
-        "inputs": [{"name": taken[0], "shape": taken[1], "dtype": "float32", "layout": "NCHW", "colour": "BGR"}],
+        "inputs": [{"name": taken[0], "shape": taken[1], **picture}],
         "outputs": [{"name": given[0], "shape": given[1]}],
         "decoder": decoder,
         "files": {name: entry.model_dump() for name, entry in files.items()},
     }
-    return bundles.write(scratch, Manifest.model_validate(manifest))
+    try:
+        return bundles.write(scratch, Manifest.model_validate(manifest))
+    except ValidationError as error:
+        raise ConfigError(bundles.problems(error, f"--peer {path}")) from error

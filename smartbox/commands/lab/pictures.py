@@ -50,7 +50,9 @@ def _examples(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _teach_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", help="the teacher's, its directory or name; its labels are matched by name")
+    parser.add_argument(
+        "bundle", help="the teacher's, a detector: its directory or name; its labels are matched by name"
+    )
     parser.add_argument("--data", type=Path, required=True, help="holds images/ and classes.txt")
     parser.add_argument("-o", "--out", type=Path, required=True, help="npz that a recipe names as `teacher`")
 
