@@ -3,7 +3,7 @@
 import contextlib
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from smartbox import decoders, plugins
 from smartbox.bundle import Bundle
+from smartbox.decoders import Decoder
 from smartbox.errors import ConfigError
 from smartbox.geometry import iou_matrix
 from smartbox.lab.data import Entry, classes_of, labelled, read_boxes, read_image
@@ -25,6 +26,7 @@ from smartbox.types import Detections, Floats, Frame
 
 FLOOR = 1e-10  # AP wants the whole curve: of a raw score that is about 0.001, and calibrated scores fall steeply
 HEIGHTS = {"20-40": (20, 40), "40-80": (40, 80), "80+": (80, 10**9)}
+Found = tuple[str, float, Floats]  # scored name, score, box in pixels of the picture
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Names:
     def of(self, label: str) -> str:
         return next((group for group, members in self.groups.items() if label in members), label)
 
+    def unknown(self, known: Collection[str]) -> list[str]:
+        """Those that were written and are none of `known`."""
+        members = {name for group in self.groups.values() for name in group}
+        return sorted((members - set(known)) | (self.ignore - set(known) - set(self.groups)))
+
 
 @dataclass(frozen=True, eq=False)
 class Scored:
@@ -45,7 +52,8 @@ class Scored:
     known: frozenset[str]
     truth: list[tuple[str, Floats]]
     blank: list[Floats]
-    found: list[tuple[str, float, bool, Floats]]  # scored name, score, passes the shipped threshold, box
+    found: list[Found]  # from the floor on
+    reported: list[Found]  # what the box, as shipped, reports
 
 
 def evaluate(
@@ -64,7 +72,7 @@ def evaluate(
     if bundle.manifest.task != "detect":
         raise ConfigError(f"{bundle.name} is a bundle for {bundle.manifest.task}; this scores task detect only")
     own = classes_of(folder)
-    scored = sorted({names.of(c) for c in own if c in bundle.labels} - names.ignore)
+    scored = _scored(own, bundle.labels, names)
     if not scored:
         raise ConfigError(f"{folder}/classes.txt has {', '.join(own)}; the bundle knows {', '.join(bundle.labels)}")
     chosen = [e for e in labelled(folder) if e.name.startswith(prefix)]
@@ -73,7 +81,7 @@ def evaluate(
     chosen_backend = backend or next(iter(bundle.manifest.files))
     detector = Detector(bundle, chosen_backend) if crops is None else PipelineDetector(bundle, chosen_backend, crops)
     return _figures(detector, chosen, own, names, scored) | {
-        "not_scored": sorted(set(own) ^ set(bundle.labels)),
+        "not_scored": sorted(c for c in set(own) ^ set(bundle.labels) if names.of(c) not in scored),
         "backend": detector.session.name,
     }
 
@@ -81,11 +89,16 @@ def evaluate(
 def evaluate_peer(peer: Peer, folder: Path, names: Names, prefix: str = "") -> dict[str, Any]:
     """The same of another's detector, read with `least=FLOOR`: classes that the folder has not are left out."""
     own = classes_of(folder)
-    scored = sorted({names.of(c) for c in own if names.of(c) in map(names.of, peer.bundle.labels)} - names.ignore)
+    scored = _scored(own, peer.bundle.labels, names)
     if not scored:
         raise ConfigError(f"--peer {peer.name}: no class of {folder} is among its {', '.join(peer.bundle.labels[:8])}")
     chosen = [e for e in labelled(folder) if e.name.startswith(prefix)]
     return _figures(PeerDetector(peer), chosen, own, names, scored) | {"backend": peer.backend}
+
+
+def _scored(own: Sequence[str], labels: Sequence[str], names: Names) -> list[str]:
+    """The scored names that the data and a model have both."""
+    return sorted(set(map(names.of, own)) & set(map(names.of, labels)) - names.ignore)
 
 
 def _figures(
@@ -107,12 +120,15 @@ def _figures(
     }
 
 
+Read = Callable[[Decoder], Detections]
+
+
 class Detector:
     """Bundle, session and decoder, with the time that pictures took."""
 
     def __init__(self, bundle: Bundle, backend: str, floor: float = FLOOR) -> None:
         manifest = bundle.manifest
-        self.shipped: Any = decoders.build(manifest)
+        self.shipped = decoders.build(manifest)
         low = manifest.decoder.model_copy(update={"score_threshold": floor, "label_thresholds": {}})
         self.decoder = decoders.build(manifest.model_copy(update={"decoder": low}))
         self.spec = manifest.inputs[0]
@@ -120,17 +136,31 @@ class Detector:
         self.seconds = 0.0
 
     def __call__(self, image: NDArray[Any]) -> Detections:
+        """What it finds from the floor on."""
+        return self.timed(image)[1]
+
+    def both(self, image: NDArray[Any]) -> tuple[Detections, Detections]:
+        """What it finds from the floor on, and what the box, as shipped, reports.
+
+        Read twice: of two boxes on one thing, the first reading may keep one that is below its label's threshold.
+        """
+        read, found = self.timed(image)
+        return found, read(self.shipped)
+
+    def timed(self, image: NDArray[Any]) -> tuple[Read, Detections]:
+        """What a decoder makes of the outputs, and what it makes of them from the floor on."""
         began = time.perf_counter()
+        read = self.look(image)
+        found = read(self.decoder)
+        self.seconds += time.perf_counter() - began
+        return read, found
+
+    def look(self, image: NDArray[Any]) -> Read:
+        """Run the model; what is returned reads its outputs with a decoder."""
         tensor, view = prepare(image, self.spec)
         outputs = self.session.run({self.spec.name: tensor[None]})
-        found = self.decoder.decode({k: v[0] for k, v in outputs.items()}, view)
-        self.seconds += time.perf_counter() - began
-        assert isinstance(found, Detections)
-        return found
-
-    def sure(self, found: Detections, i: int) -> bool:
-        """Whether the box, as shipped, would report it."""
-        return bool(found.score[i] >= self.shipped.thresholds[found.class_id[i]])
+        first = {name: values[0] for name, values in outputs.items()}
+        return lambda decoder: _boxes(decoder.decode(first, view))
 
 
 class PeerDetector(Detector):
@@ -142,8 +172,9 @@ class PeerDetector(Detector):
         self.session = plugins.load("backends", peer.backend)().open(peer.bundle)
         self.seconds = 0.0
 
-    def sure(self, found: Detections, i: int) -> bool:
-        return bool(found.score[i] >= LEAST_SCORE)
+    def both(self, image: NDArray[Any]) -> tuple[Detections, Detections]:
+        found = self(image)
+        return found, found[found.score >= LEAST_SCORE]
 
 
 class PipelineDetector(Detector):
@@ -152,19 +183,21 @@ class PipelineDetector(Detector):
     def __init__(self, bundle: Bundle, backend: str, crops: int) -> None:
         super().__init__(bundle, backend)
         self.settings = SourceSettings.model_validate({"crops": crops})
-        self.head = Head(bundle.name, bundle.manifest, self.decoder)
-        self.model = bundle.ref(backend)
+        self.bundle, self.model = bundle, bundle.ref(backend)
 
-    def __call__(self, image: NDArray[Any]) -> Detections:
-        began = time.perf_counter()
-        pipeline = Pipeline("evaluate", self.settings, self.head, ())
-        plan = pipeline.plan(Frame.of("evaluate", 0, 0.0, 0.0, np.asarray(image, np.uint8)))
+    def look(self, image: NDArray[Any]) -> Read:
+        plan = self._pipeline(self.decoder).plan(Frame.of("evaluate", 0, 0.0, 0.0, np.asarray(image, np.uint8)))
         outputs = self.session.run({self.spec.name: np.stack([request.tensor for request in plan.requests])})
         answers = [Answer({k: v[i] for k, v in outputs.items()}, self.model) for i in range(len(plan.requests))]
-        found = pipeline.see(plan, answers)
-        self.seconds += time.perf_counter() - began
-        assert found is not None  # the first frame is always looked at
-        return found
+        return lambda decoder: _boxes(self._pipeline(decoder).see(plan, answers))
+
+    def _pipeline(self, decoder: Decoder) -> Pipeline:
+        return Pipeline("evaluate", self.settings, Head(self.bundle.name, self.bundle.manifest, decoder), ())
+
+
+def _boxes(found: object) -> Detections:
+    assert isinstance(found, Detections)  # of a detector; a pipeline always looks at its first frame
+    return found
 
 
 def score(detector: Detector, entry: Entry, own: Sequence[str], names: Names) -> Scored:
@@ -172,16 +205,21 @@ def score(detector: Detector, entry: Entry, own: Sequence[str], names: Names) ->
     height, width = image.shape[:2]
     boxes, classes = read_boxes(entry.labels, width, height, len(own))
     truth = [(own[c], box) for c, box in zip(classes, boxes, strict=True)]
-    found = detector(image)
-    pixels = found.xyxy * np.array([width, height] * 2, np.float32)
-    kept = [i for i in range(len(found)) if found.label(i) not in names.ignore]
+    found, reported = detector.both(image)
     known = frozenset(own) if entry.labelled is None else entry.labelled
     return Scored(
         frozenset(names.of(c) for c in known),
         [(names.of(c), box) for c, box in truth if c not in names.ignore],
         [box for c, box in truth if c in names.ignore],
-        [(names.of(found.label(i)), float(found.score[i]), detector.sure(found, i), pixels[i]) for i in kept],
+        _named(found, names, (width, height)),
+        _named(reported, names, (width, height)),
     )
+
+
+def _named(found: Detections, names: Names, size: tuple[int, int]) -> list[Found]:
+    pixels = found.xyxy * np.array(size * 2, np.float32)
+    kept = [i for i in range(len(found)) if found.label(i) not in names.ignore]
+    return [(names.of(found.label(i)), float(found.score[i]), pixels[i]) for i in kept]
 
 
 def average_precision(pictures: Sequence[Scored], scored: str) -> tuple[float, float] | None:
@@ -199,7 +237,7 @@ def average_precision(pictures: Sequence[Scored], scored: str) -> tuple[float, f
             size = (x1 - x0, y1 - y0)
             fields = {"bbox": [x0, y0, *size], "area": size[0] * size[1], "iscrowd": crowd, "ignore": crowd}
             truth.append({"id": len(truth) + 1, "image_id": n, "category_id": 1, **fields})
-        for name, value, _, (x0, y0, x1, y1) in picture.found:
+        for name, value, (x0, y0, x1, y1) in picture.found:
             if name == scored:
                 row = [float(x0), float(y0), float(x1 - x0), float(y1 - y0)]
                 found.append({"image_id": n, "category_id": 1, "score": value, "bbox": row})
@@ -230,7 +268,7 @@ def at_few_false(pictures: Sequence[Scored], scored: str) -> dict[str, Any]:
 
 def _false_scores(picture: Scored, scored: str) -> list[float]:
     """Of boxes that match nothing. Matching goes by score, so that a higher threshold changes none above it."""
-    best = sorted(((v, tuple(b)) for name, v, _, b in picture.found if name == scored), reverse=True)
+    best = sorted(((v, tuple(b)) for name, v, b in picture.found if name == scored), reverse=True)
     found = np.array([b for _, b in best], np.float32).reshape(-1, 4)
     truth = np.array([b for name, b in picture.truth if name == scored], np.float32).reshape(-1, 4)
     blank = np.array(picture.blank, np.float32).reshape(-1, 4)
@@ -245,11 +283,8 @@ def at_threshold(pictures: Sequence[Scored], scored: str, least: float | None = 
     for picture in (p for p in pictures if scored in p.known):
         count += 1
         truth = np.array([b for name, b in picture.truth if name == scored], np.float32).reshape(-1, 4)
-        boxes = sorted(
-            (v, tuple(b))
-            for name, v, sure, b in picture.found
-            if name == scored and (sure if least is None else v >= least)
-        )
+        sure = picture.reported if least is None else [one for one in picture.found if one[1] >= least]
+        boxes = sorted((v, tuple(b)) for name, v, b in sure if name == scored)
         found = np.array([b for _, b in reversed(boxes)], np.float32).reshape(-1, 4)
         taken, missed = match(found, truth)
         blank = np.array(picture.blank, np.float32).reshape(-1, 4)

@@ -47,6 +47,7 @@ def evaluate(bundle: Bundle, folder: Path, *, backend: str | None = None, prefix
         "top1": round(float(np.trace(table)) / len(examples), 4),
         "per_class": {label: _row(table, i) for i, label in enumerate(bundle.labels)},
         "confusion": {label: _counts(bundle.labels, table[i]) for i, label in enumerate(bundle.labels)},
+        "not_scored": _not_scored(bundle.labels, folder),
         "backend": name,
         "ms_per_image": round(1000 * seconds / len(examples), 3),
     }
@@ -74,7 +75,7 @@ def confusion(found: NDArray[np.int64], truth: NDArray[np.int64], classes: int) 
 
 def _examples(bundle: Bundle, folder: Path, prefixes: tuple[str, ...]) -> Iterator[Example]:
     spec, labels = bundle.manifest.inputs[0], bundle.labels
-    if set(STATES) <= set(labels) and any(folder.glob("*.json")):
+    if _of_slots(labels, folder):
         for image, polygon, taken in pictures(folder, prefixes):
             yield box_crops.slot(image, polygon, spec), STATES[taken]
         return
@@ -85,6 +86,18 @@ def _examples(bundle: Bundle, folder: Path, prefixes: tuple[str, ...]) -> Iterat
         for path in sorted(p for p in (folder / label).iterdir() if p.suffix.lower() in SUFFIXES):
             if path.name.startswith(prefixes):
                 yield prepare(crops.read(path), spec)[0], label
+
+
+def _of_slots(labels: tuple[str, ...], folder: Path) -> bool:
+    return set(STATES) <= set(labels) and any(folder.glob("*.json"))
+
+
+def _not_scored(labels: tuple[str, ...], folder: Path) -> list[str]:
+    """Folders of pictures whose name is no label."""
+    if _of_slots(labels, folder):
+        return []
+    strange = (path for path in folder.iterdir() if path.is_dir() and path.name not in labels)
+    return sorted(path.name for path in strange if any(p.suffix.lower() in SUFFIXES for p in path.iterdir()))
 
 
 def _scores(bundle: Bundle, session: Any, tensors: list[NDArray[Any]]) -> tuple[NDArray[np.float32], float]:

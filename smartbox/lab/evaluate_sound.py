@@ -115,7 +115,8 @@ def evaluate(
         found.setdefault(names.get(path.name, path.name), []).extend(kept)
     clips = [(label, path) for label in bundle.labels for path in found.get(label, [])]
     if not clips:
-        raise ConfigError(f"{folder}: no folder bears the name of a label with files of part {part}; {bundle.labels}")
+        of, known = f" of part {part}" if part else "", ", ".join(bundle.labels)
+        raise ConfigError(f"{folder}: no folder bears the name of a label with files{of}; labels are {known}")
     result = {"part": part or "all", "clips": len(clips), **_words(listener, clips)}
     result |= _recordings(listener, clips, bundle.labels)
     if SYNTHESISED in bundle.labels:

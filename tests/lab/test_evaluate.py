@@ -30,7 +30,8 @@ def scored(truth: list[Floats], found: list[tuple[float, Floats]], blank: list[F
         frozenset({"person"}),
         [("person", b) for b in truth],
         blank or [],
-        [("person", s, s > 0.5, b) for s, b in found],
+        [("person", s, b) for s, b in found],
+        [("person", s, b) for s, b in found if s > 0.5],
     )
 
 
@@ -45,7 +46,7 @@ def test_a_false_box_ahead_of_the_true_one_halves_the_precision() -> None:
 
 
 def test_a_picture_where_the_class_is_not_labelled_does_not_count() -> None:
-    other = Scored(frozenset({"car"}), [], [], [("person", 0.99, True, box(5, 5))])
+    other = Scored(frozenset({"car"}), [], [], [("person", 0.99, box(5, 5))], [])
     assert average_precision([scored([box(0, 0)], [(0.9, box(0, 0))]), other], "person") == pytest.approx((1.0, 1.0))
 
 

@@ -20,8 +20,8 @@ def test_finds_scale_and_offset() -> None:
 
 
 def test_one_truth_answers_for_one_detection_and_unlabelled_names_for_none() -> None:
-    found = [("person", 0.6, True, BOX), ("person", 0.8, True, BOX), ("vehicle", 0.9, True, BOX)]
-    picture = Scored(frozenset({"person"}), [("person", BOX)], [], found)
+    found = [("person", 0.6, BOX), ("person", 0.8, BOX), ("vehicle", 0.9, BOX)]
+    picture = Scored(frozenset({"person"}), [("person", BOX)], [], found, [])
     assert outcomes(picture) == [(0.8, True), (0.6, False)]
 
 

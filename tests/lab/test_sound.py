@@ -253,7 +253,7 @@ def test_seconds_alone_that_raise_nothing_may_do_so_one_after_the_other(tmp_path
 
 def test_a_detector_is_not_scored_on_sounds(folder: Path, tmp_path: Path) -> None:
     bundle = scripted(tmp_path / "ears", [[0, 0, 1]])
-    with pytest.raises(ConfigError, match="no folder bears the name of a label"):
+    with pytest.raises(ConfigError, match="no folder bears the name of a label with files; labels are stop, "):
         evaluate(bundle, folder, part=None, groups={"stop": (), "unknown": ("stop", "gunshot", "silence")})
     with pytest.raises(ConfigError, match="is no directory"):
         evaluate(bundle, tmp_path / "nowhere")

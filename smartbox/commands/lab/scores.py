@@ -1,17 +1,25 @@
 """The parts that score a bundle and make its scores mean something: evaluate, calibrate."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from smartbox import build, peers
+from smartbox.bundle import Bundle
 from smartbox.commands._args import UsageError, count
 from smartbox.commands.lab import _given as given
 from smartbox.commands.lab._part import Part, share
 
 FOLDER = "images/, labels/ and classes.txt"
+TAKES = {
+    "detect": ("--group", "--ignore", "--prefix", "--pipeline", "--peer"),
+    "classify": ("--prefix",),
+    "sound": ("--group", "--split"),
+}
+"""Task -> the options that say something about it."""
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +27,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help=f"holds {FOLDER}; of a classifier a folder per class")
     parser.add_argument("--backend", help="default: the first that the manifest lists")
     parser.add_argument("--group", action="append", default=[], metavar="NAME=A,B", help="score A and B as one class")
-    parser.add_argument("--ignore", action="append", default=[], metavar="CLASS", help="neither hits nor misses")
+    parser.add_argument("--ignore", action="append", default=[], metavar="A,B", help="neither hits nor misses")
     parser.add_argument("--prefix", default="", help="only pictures whose name begins so")
     parser.add_argument("--pipeline", action="store_true", help="score what a pipeline sees, region crops included")
     parser.add_argument(
@@ -36,7 +44,6 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         choices=("test", "dev", "train", "all"),
-        default="test",
         help="of sounds: the part of the recordings that is scored, by smartbox/lab/soundclips.py (default test)",
     )
 
@@ -46,41 +53,78 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
 
     names = _names(args.group, args.ignore)
     bundle = build.bundle_of(args.bundle)
+    _applies(args, bundle)
     if bundle.manifest.task == "classify":
         given.folder("--data", args.data, f"a directory for each of {', '.join(bundle.labels)}")
         return evaluate_classify.evaluate(bundle, args.data, backend=args.backend, prefix=args.prefix)
     if bundle.manifest.task == "sound":
         given.folder("--data", args.data, "a directory of sounds for each class")
-        part = None if args.split == "all" else args.split
+        part: Any = args.split or "test"
+        part = None if part == "all" else part
         return evaluate_sound.evaluate(bundle, args.data, backend=args.backend, part=part, groups=names.groups)
     given.folder("--data", args.data, FOLDER)
+    others = [_other(text) for text in args.peer]
+    _known(names, [args.data], [*bundle.labels, *(label for other in others for label in other.labels)])
     crops = args.crops if args.pipeline else None
     found = evaluate.evaluate(bundle, args.data, names, backend=args.backend, prefix=args.prefix, crops=crops)
-    return found | {"peers": _peers(args.peer, args.data, names, args.prefix)} if args.peer else found
+    if not others:
+        return found
+    figures = [_measured(other, args.data, names, args.prefix) for other in others]
+    return found | {"peers": dict(zip(_keys(others), figures, strict=True))}
 
 
-def _peers(given: Sequence[str], data: Path, names: Any, prefix: str) -> dict[str, Any]:
-    from smartbox.lab import evaluate
+def _applies(args: argparse.Namespace, bundle: Bundle) -> None:
+    """UsageError where an option says nothing about bundles of this task."""
+    said = {option for task in TAKES.values() for option in task if getattr(args, option.removeprefix("--"))}
+    if strange := sorted(said - set(TAKES[bundle.manifest.task])):
+        task = bundle.manifest.task
+        takes = ", ".join(TAKES[task])
+        raise UsageError(
+            f"{', '.join(strange)}: not for {bundle.name}, a bundle for {task}; for such there are {takes}"
+        )
+
+
+@dataclass(frozen=True)
+class _Other:
+    """A peer as it was given: a bundle, which has labels and a threshold of its own, or a bare file."""
+
+    path: Path
+    name: str
+    labels: tuple[str, ...]
+    bundle: Bundle | None = None
+
+
+def _other(text: str) -> _Other:
     from smartbox.lab.bring import COCO
 
-    found = {}
-    for text in given:
-        file, _, labels = text.partition("=")
-        path, known = Path(file), tuple(filter(None, labels.split(",")))
-        if path.is_dir():  # a bundle has names and a threshold of its own
-            bundle = build.bundle_of(file)
-            found[bundle.name] = evaluate.evaluate(bundle, data, names, prefix=prefix)
-            continue
-        if path.suffix == ".onnx":
-            known = known or tuple(COCO.read_text(encoding="utf-8").splitlines())
-        with TemporaryDirectory(prefix="smartbox-peer-") as scratch:
-            peer = peers.read(path, Path(scratch), known, evaluate.FLOOR)
-            found[peer.name] = evaluate.evaluate_peer(peer, data, names, prefix)
-    return found
+    file, _, labels = text.partition("=")
+    path, known = Path(file), tuple(filter(None, labels.split(",")))
+    if path.is_dir():
+        bundle = build.bundle_of(file)
+        return _Other(path, bundle.name, bundle.labels, bundle)
+    if path.suffix == ".onnx":
+        known = known or tuple(COCO.read_text(encoding="utf-8").splitlines())
+    return _Other(path, path.stem, known)
+
+
+def _measured(other: _Other, data: Path, names: Any, prefix: str) -> dict[str, Any]:
+    from smartbox.lab import evaluate
+
+    if other.bundle is not None:
+        return evaluate.evaluate(other.bundle, data, names, prefix=prefix)
+    with TemporaryDirectory(prefix="smartbox-peer-") as scratch:
+        peer = peers.read(other.path, Path(scratch), other.labels, evaluate.FLOOR)
+        return evaluate.evaluate_peer(peer, data, names, prefix)
+
+
+def _keys(others: Sequence[_Other]) -> list[str]:
+    """The names; of those that several share the paths."""
+    names = [other.name for other in others]
+    return [other.name if names.count(other.name) == 1 else str(other.path) for other in others]
 
 
 def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", help="directory of the bundle")
+    parser.add_argument("bundle", help="directory of the bundle; its decoder must be lrssd")
     parser.add_argument("--data", type=Path, action="append", required=True, help="YOLO folders; never validation's")
     parser.add_argument("--group", action="append", default=[], metavar="NAME=A,B", help="match A and B as one class")
     parser.add_argument("--threshold", type=share, help="new score threshold, in calibrated scores")
@@ -92,6 +136,7 @@ def _calibrate(args: argparse.Namespace) -> dict[str, Any]:
     names, bundle = _names(args.group, []), given.to_rewrite("calibrate", args.bundle)
     for folder in args.data:
         given.folder("--data", folder, FOLDER)
+    _known(names, args.data, bundle.labels)
     bundle = platt.calibrate(bundle, args.data, names, args.threshold)
     return {"bundle": str(bundle.path), "decoder": bundle.manifest.decoder.model_dump()}
 
@@ -100,6 +145,19 @@ def _names(groups: Sequence[str], ignore: Sequence[str]) -> Any:
     from smartbox.lab import evaluate
 
     return evaluate.Names(dict(map(_group, groups)), frozenset(c for i in ignore for c in i.split(",")))
+
+
+def _known(names: Any, folders: Iterable[Path], labels: Iterable[str]) -> None:
+    """UsageError where a name is known to no folder and to no model."""
+    from smartbox.lab.data import classes_of
+
+    known = {*labels, *(name for folder in folders for name in classes_of(folder))}
+    if strange := names.unknown(known):
+        said = ", ".join(strange)
+        raise UsageError(
+            f"{said}: neither the data nor the model has a class of that name; leave it out, or write "
+            f"one of {', '.join(sorted(known)[:20])}"
+        )
 
 
 def _group(text: str) -> tuple[str, tuple[str, ...]]:
