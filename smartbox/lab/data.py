@@ -135,6 +135,7 @@ def labelled(folder: Path) -> list[Entry]:
 def read_boxes(path: Path, width: int, height: int, classes: int | None = None) -> tuple[Floats, NDArray[np.int64]]:
     """YOLO text (class x y w h, 0–1) -> xyxy in pixels and classes; an absent file is a picture without boxes.
 
+    Of an outline (class x y x y x y ...) the box is what it fills; boxes without an area are left out.
     classes: how many there are, if that is known.
     """
     if not path.is_file():
@@ -145,6 +146,7 @@ def read_boxes(path: Path, width: int, height: int, classes: int | None = None) 
         raise SourceError(f"{path}: {why(error)}; {LINE}") from None
     table = np.array([_box(path, n, line, classes) for n, line in enumerate(lines, 1) if line.strip()], np.float32)
     table = table.reshape(-1, 5)
+    table = table[(table[:, 3:5] > 0).all(1)]
     centre, size = table[:, 1:3], table[:, 3:5]
     xyxy = np.concatenate([centre - size / 2, centre + size / 2], 1).clip(0, 1)
     return (xyxy * np.array([width, height] * 2)).astype(np.float32), table[:, 0].astype(np.int64)
@@ -155,6 +157,8 @@ def _box(path: Path, number: int, line: str, classes: int | None) -> list[float]
         values = [float(word) for word in line.split()]
     except ValueError:
         values = []
+    if len(values) > 6 and len(values) % 2 and np.isfinite(values).all():  # an outline, as YOLO-seg writes it
+        values = [values[0], *_around(np.reshape(values[1:], (-1, 2)))]
     if wrong := _no_box(values):
         raise SourceError(f"{path}:{number}: {line[:60]!r} {wrong}; {LINE}")
     if classes is not None and values[0] >= classes:
@@ -162,15 +166,19 @@ def _box(path: Path, number: int, line: str, classes: int | None) -> list[float]
     return values[:5]
 
 
+def _around(points: NDArray[np.float64]) -> list[float]:
+    """Points n x 2 -> middle and size of what they fill."""
+    low, high = points.min(0), points.max(0)
+    return [*((low + high) / 2).tolist(), *(high - low).tolist()]
+
+
 def _no_box(values: list[float]) -> str:
     """What is wrong with the numbers of a line; a sixth is a score, as tools write it."""
-    if len(values) > 6:
-        return f"has {len(values)} numbers, as an outline has, and is no box"
-    if len(values) < 5 or not np.isfinite(values).all() or not values[0].is_integer() or values[0] < 0:
+    if len(values) not in (5, 6) or not np.isfinite(values).all() or not values[0].is_integer() or values[0] < 0:
         return "is no box"
     if not all(-BEYOND <= at <= 1 + BEYOND for at in values[1:3]):
         return "is no box: its middle is outside of the picture"
-    return "is no box: it has no size" if min(values[3:5]) <= 0 else ""
+    return "is no box: its size is below 0" if min(values[3:5]) < 0 else ""
 
 
 def load(folder: Path, names: tuple[str, ...], *, limit: int = 640) -> list[Picture]:

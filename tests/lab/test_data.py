@@ -10,7 +10,7 @@ from smartbox.errors import SourceError
 from smartbox.lab.augment import Augment, flip, mosaic, place, plain
 from smartbox.lab.data import ANY, Picture, classes_of, entries, load, read_boxes
 from smartbox.lab.pseudo import ambiguous, join
-from smartbox.lab.simulated import write
+from smartbox.lab.simulated import Order, write
 
 NAMES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 
@@ -96,9 +96,9 @@ def test_where_the_table_names_nothing_nothing_is_labelled(folder: Path) -> None
     [
         ("0 32 32 20 20", "its middle is outside of the picture"),
         ("0 0.5 -0.02 0.1 0.1", "its middle is outside of the picture"),
-        ("0 0.5 0.5 -0.3 0.3", "it has no size"),
-        ("0 0.5 0.5 0.3 0", "it has no size"),
-        ("0 .3 .3 .6 .3 .6 .6 .3 .6", "has 9 numbers, as an outline has"),
+        ("0 0.5 0.5 -0.3 0.3", "its size is below 0"),
+        ("0 .3 .3 .6 .3 .6 .6 .3", "is no box"),
+        ("0 30 30 60 30 60 60 30 60", "its middle is outside of the picture"),
     ],
 )
 def test_a_line_that_is_no_box_is_refused(line: str, reason: str, tmp_path: Path) -> None:
@@ -114,6 +114,13 @@ def test_a_box_may_have_a_score_and_reach_over_the_edge(tmp_path: Path) -> None:
     np.testing.assert_allclose(boxes, [[40, 40, 60, 60], [90.5, 0, 100, 100]], atol=1e-3)
 
 
+def test_an_outline_is_the_box_that_it_fills_and_a_box_without_an_area_none(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1 .3 .3 .6 .35 .5 .6\n0 0.5 0.5 0.3 0\n")
+    boxes, classes = read_boxes(tmp_path / "a.txt", 100, 100)
+    assert classes.tolist() == [1]
+    np.testing.assert_allclose(boxes, [[30, 30, 60, 60]], atol=1e-3)
+
+
 def test_label_files_of_other_names_than_the_pictures_are_a_mistake(folder: Path) -> None:
     for path in (folder / "labels").glob("*.txt"):
         path.rename(path.with_name(f"{path.stem}_jpg.txt"))
@@ -125,7 +132,7 @@ def test_label_files_of_other_names_than_the_pictures_are_a_mistake(folder: Path
 
 
 def test_every_picture_that_the_simulator_draws_is_read(tmp_path: Path) -> None:
-    write(tmp_path, NAMES, 2_100_000, 4)
+    write(tmp_path, Order(NAMES, 2_100_000, 4))
     assert len(load(tmp_path, NAMES)) == 4
 
 

@@ -1,6 +1,7 @@
 """The parts that score a bundle and make its scores mean something: evaluate, calibrate."""
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,14 +75,15 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _applies(args: argparse.Namespace, bundle: Bundle) -> None:
-    """UsageError where an option says nothing about bundles of this task."""
+    """Tell of options that say nothing about bundles of this task."""
     said = {option for task in TAKES.values() for option in task if getattr(args, option.removeprefix("--"))}
     if strange := sorted(said - set(TAKES[bundle.manifest.task])):
         task = bundle.manifest.task
-        takes = ", ".join(TAKES[task])
-        raise UsageError(
-            f"{', '.join(strange)}: not for {bundle.name}, a bundle for {task}; for such there are {takes}"
-        )
+        _warn(f"{', '.join(strange)}: left out, for {bundle.name} is a bundle for {task}")
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -148,16 +150,13 @@ def _names(groups: Sequence[str], ignore: Sequence[str]) -> Any:
 
 
 def _known(names: Any, folders: Iterable[Path], labels: Iterable[str]) -> None:
-    """UsageError where a name is known to no folder and to no model."""
+    """Tell of names that are known to no folder and to no model."""
     from smartbox.lab.data import classes_of
 
     known = {*labels, *(name for folder in folders for name in classes_of(folder))}
     if strange := names.unknown(known):
-        said = ", ".join(strange)
-        raise UsageError(
-            f"{said}: neither the data nor the model has a class of that name; leave it out, or write "
-            f"one of {', '.join(sorted(known)[:20])}"
-        )
+        which = ", ".join(sorted(known)[:20])
+        _warn(f"{', '.join(strange)}: left out, neither the data nor the model has such a class; there are {which}")
 
 
 def _group(text: str) -> tuple[str, tuple[str, ...]]:
