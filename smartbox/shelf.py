@@ -2,13 +2,16 @@
 
     models/NAME/12-1f2e3d4c.sealed     releases, never written to again
     models/NAME/installed.json         which of them is current, and which was before
+    models/.lock                       held by who changes any of this
     releases.json                      the highest release of every model that this box has seen
 
 Every step ends in a rename: whatever is cut off, the release that was current before is still current.
 """
 
 import contextlib
+import fcntl
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +31,7 @@ from smartbox.settings import Settings
 
 POINTER = "installed.json"
 MARKS = "releases.json"
+_LOCK, _INCOMING = ".lock", ".incoming"
 
 
 Unfit = Callable[[Bundle], str | None]
@@ -142,27 +146,32 @@ class Shelf:
         directory = self.root / name
         if (directory / MANIFEST).exists():
             raise SealError(f"{directory} is a plain bundle of that name; move it away first")
-        incoming = directory / ".incoming"
         try:
-            make_directory(self.state_dir, mode=0o700)
-            make_directory(self.root)
-            make_directory(directory)
-            _copy(path, incoming)
-            # What was copied is checked, not what it was copied from: that may have changed since, and disks err.
-            bundle = self.offered(incoming, utc)
-            entry = _entry(bundle)
-            incoming.replace(directory / entry.file)
-            sync_directory(directory)
+            with self._locked():
+                make_directory(directory)
+                with _incoming(directory) as copy:
+                    _copy(path, copy)
+                    # What was copied is checked, not what it was copied from: that may have changed, and disks err.
+                    entry = _entry(self.offered(copy, utc))
+                    copy.replace(directory / entry.file)
+                sync_directory(directory)
+                self._raise_mark(name, entry)
+                before = self.slot(name)
+                kept = before.previous if before and before.current == entry else before.current if before else None
+                self._point(name, Slot(current=entry, previous=kept))
+                return self._open(name, entry)
         except OSError as error:
             raise StorageError(f"{directory}: {error.strerror}; nothing was installed") from error
-        finally:
-            with contextlib.suppress(OSError):
-                incoming.unlink(missing_ok=True)
-        self._raise_mark(name, entry)
-        before = self.slot(name)
-        kept = before.previous if before and before.current == entry else before.current if before else None
-        self._point(name, Slot(current=entry, previous=kept))
-        return self._open(name, entry)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One at a time changes what is installed, of all processes. OSError."""
+        make_directory(self.state_dir, mode=0o700)
+        make_directory(self.root)
+        with (self.root / _LOCK).open("a") as file:
+            hand_over(file.fileno(), self.root)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def rollback(self, name: str, elsewhere: bool = False) -> Bundle | None:
         """Make the one before current. SealError when there is none, or it does not open: nothing has changed then.
@@ -170,6 +179,13 @@ class Shelf:
         elsewhere: a bundle of this name lies in another place; where none was installed before, it was that one, and
         is again: None.
         """
+        try:
+            with self._locked():
+                return self._rolled_back(name, elsewhere)
+        except OSError as error:
+            raise StorageError(f"{self.root / name}: {error.strerror}") from error
+
+    def _rolled_back(self, name: str, elsewhere: bool) -> Bundle | None:
         slot = self.slot(name)
         if slot is None:
             installed = ", ".join(self.names()) or "none"
@@ -180,11 +196,8 @@ class Shelf:
             return bundle
         if not elsewhere:
             raise SealError(f"{name} {slot.current.version} is the first that was installed; there is none before it")
-        try:
-            (self.root / name / POINTER).unlink()
-            sync_directory(self.root / name)
-        except OSError as error:
-            raise StorageError(f"{self.root / name}: {error.strerror}") from error
+        (self.root / name / POINTER).unlink()
+        sync_directory(self.root / name)
         return None
 
     def _point(self, name: str, slot: Slot) -> None:
@@ -238,6 +251,19 @@ def _check_time(path: Path, not_after: str | None, utc: float) -> None:
         raise SealError(f"{path} is valid until {not_after}, but this box's clock was never set; set it first")
     if utc > limit.timestamp():
         raise SealError(f"{path} has expired: not to be installed after {not_after}")
+
+
+@contextlib.contextmanager
+def _incoming(directory: Path) -> Iterator[Path]:
+    """A name of its own for what is copied there; what was left behind by one that was cut off goes."""
+    for left in directory.glob(f"{_INCOMING}*"):
+        left.unlink(missing_ok=True)
+    path = directory / f"{_INCOMING}-{secrets.token_hex(8)}"
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _copy(source: Path, target: Path) -> None:

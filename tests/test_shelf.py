@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -182,8 +183,8 @@ def test_cut_off_at_each_step(shelf: Shelf, release: Release, tmp_path: Path) ->
     shelf.install(release(2), NOW)
     new = everything(shelf.state_dir)
     coming = next(name for name in new if "/2-" in name)
-    half = old | {"models/tiny/.incoming": new[coming][:1000]}
-    copied = old | {"models/tiny/.incoming": new[coming]}
+    half = old | {"models/tiny/.incoming-1": new[coming][:1000]}
+    copied = old | {"models/tiny/.incoming-1": new[coming]}
     named = old | {coming: new[coming]}
     marked = named | {MARKS: new[MARKS]}
     pointing = marked | {f"models/tiny/.{POINTER}.new": new[f"models/tiny/{POINTER}"][:20]}
@@ -194,8 +195,27 @@ def test_cut_off_at_each_step(shelf: Shelf, release: Release, tmp_path: Path) ->
             (shelf.state_dir / name).write_bytes(content)
         assert shelf.open("tiny")[1] == [] and running(shelf) == 1
         shelf.install(release(2), NOW)
-        assert running(shelf) == 2
+        assert running(shelf) == 2 and not list(shelf.root.glob("*/.incoming*"))
         assert seq_of(shelf.rollback("tiny")) == 1
+
+
+def test_installs_at_once_take_turns(shelf: Shelf, release: Release) -> None:
+    shelf.install(release(1), NOW)
+
+    def told(path: Path) -> str:
+        try:
+            return str(seq_of(shelf.install(path, NOW)))
+        except SealError as error:
+            assert "takes nothing older" in str(error)
+            return "older"
+
+    for newest in (5, 9, 13):
+        paths = [release(seq) for seq in range(newest - 3, newest + 1)]
+        with ThreadPoolExecutor(len(paths)) as pool:
+            said = set(pool.map(told, paths))
+        assert str(newest) in said and shelf.open("tiny")[1] == [] and running(shelf) == newest
+        assert f'"release_seq":{newest}' in (shelf.state_dir / MARKS).read_text()
+        assert len([p for p in (shelf.root / "tiny").iterdir() if p.name != POINTER]) == 2, "no rests"
 
 
 @pytest.mark.parametrize("torn", [b"", b"{", b"[]", b'{"current": 1}', b"\xff"])
