@@ -44,6 +44,10 @@ class Library:
             raise ConfigError("; ".join(refused))
         return bundles.find(name_or_path, self.places), []  # says what there is instead
 
+    def install(self, path: Path) -> Bundle:
+        """Make a sealed file the current release; what ran until now is kept for a rollback. SealError says why not."""
+        return self.shelf.install(path, self.utc(), self._deadly)
+
     def elsewhere(self, name: str) -> bool:
         """Whether a bundle of this name would be found if none were installed."""
         return any(

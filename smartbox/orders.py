@@ -259,7 +259,7 @@ class Orders:
             decoders.build(offered.manifest)  # one that this program cannot read would not run
             if offered.name not in {model.bundle for model in config.models.values()}:
                 raise CommandError(f"{offered.name!r} is no model of this box' configuration")
-            bundle = books.shelf.install(incoming, self.clock.utc())
+            bundle = books.install(incoming)
         finally:
             with suppress(OSError):
                 incoming.unlink(missing_ok=True)

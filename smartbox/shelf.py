@@ -140,8 +140,11 @@ class Shelf:
             )
         return bundle
 
-    def install(self, path: Path, utc: float) -> Bundle:
-        """Check a sealed file, copy it, make it current. SealError when it is refused: nothing has changed then."""
+    def install(self, path: Path, utc: float, unfit: Unfit | None = None) -> Bundle:
+        """Check a sealed file, copy it, make it current. SealError when it is refused: nothing has changed then.
+
+        unfit: which of those that are installed does not run, though it opens; what runs is kept for a rollback.
+        """
         name = self.offered(path, utc).name
         directory = self.root / name
         if (directory / MANIFEST).exists():
@@ -156,9 +159,7 @@ class Shelf:
                     copy.replace(directory / entry.file)
                 sync_directory(directory)
                 self._raise_mark(name, entry)
-                before = self.slot(name)
-                kept = before.previous if before and before.current == entry else before.current if before else None
-                self._point(name, Slot(current=entry, previous=kept))
+                self._point(name, Slot(current=entry, previous=self._kept(name, entry.file, unfit)))
                 return self._open(name, entry)
         except OSError as error:
             raise StorageError(f"{directory}: {error.strerror}; nothing was installed") from error
@@ -172,6 +173,16 @@ class Shelf:
             hand_over(file.fileno(), self.root)
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def _kept(self, name: str, but: str, unfit: Unfit | None) -> Entry | None:
+        """What runs beside the file `but`; where nothing does, what was current."""
+        others = [entry for entry in self._candidates(name) if entry.file != but]
+        for entry in others:
+            with contextlib.suppress(SealError, ConfigError):
+                bundle = self._open(name, entry)
+                if unfit is None or unfit(bundle) is None:
+                    return _entry(bundle)
+        return others[0] if others else None
 
     def rollback(self, name: str, elsewhere: bool = False) -> Bundle | None:
         """Make the one before current. SealError when there is none, or it does not open: nothing has changed then.

@@ -166,6 +166,27 @@ def test_the_one_before_runs_when_the_current_one_is_damaged(shelf: Shelf, relea
     assert running(shelf) == 3
 
 
+def test_what_runs_is_kept_when_something_new_is_installed(shelf: Shelf, release: Release) -> None:
+    """Not what is current by name: that may be damaged, or kill the process."""
+    trials = Trials(shelf.state_dir)
+    books = Library((shelf.root,), shelf, lambda: NOW, killed=trials.killed)
+    books.install(release(1))
+    books.install(release(2))
+    newest = next((shelf.root / "tiny").glob("2-*"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    deadly = books.install(release(3))
+    assert not newest.exists()
+    for _ in range(DEATHS):
+        trials.begin(f"tiny {deadly.sha256[:8]} scripted 1234")
+    assert seq_of(books.find("tiny")[0]) == 1
+    books.install(release(4))
+    assert (shelf.slot("tiny") or pytest.fail()).previous.release_seq == 1  # type: ignore[union-attr]
+    (shelf.root / "tiny" / POINTER).write_bytes(b"torn")
+    books.install(release(5))
+    assert seq_of(shelf.rollback("tiny")) == 4
+    assert seq_of(books.install(release(5))) == 5
+
+
 def test_rollback_to_one_that_does_not_open_changes_nothing(shelf: Shelf, release: Release) -> None:
     shelf.install(release(1), NOW)
     shelf.install(release(2), NOW)

@@ -63,7 +63,7 @@ def _install(args: argparse.Namespace, books: Library) -> int:
     try:
         offered = shelf.offered(path, time.time())
         decoders.build(offered.manifest)  # a release whose decoder this program does not know would not run
-        bundle = shelf.install(path, time.time())
+        bundle = books.install(path)
     except ConfigError as error:  # of what it holds, not of the box
         raise SealError(" ".join(str(error).split())) from error
     slot = shelf.slot(bundle.name)
