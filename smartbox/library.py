@@ -48,11 +48,21 @@ class Library:
         """Make a sealed file the current release; what ran until now is kept for a rollback. SealError says why not."""
         return self.shelf.install(path, self.utc(), self._deadly)
 
-    def elsewhere(self, name: str) -> bool:
-        """Whether a bundle of this name would be found if none were installed."""
-        return any(
-            (place / name / MANIFEST).is_file() or (place / f"{name}{SUFFIX}").is_file() for place in self.places
-        )
+    def rollback(self, name: str, sealed_only: bool = False) -> Bundle:
+        """Make the release before current, or what lies here beside installed ones. SealError says why not."""
+        return self.shelf.rollback(name, lambda: self._elsewhere(name, sealed_only))
+
+    def _elsewhere(self, name: str, sealed_only: bool) -> Bundle | None:
+        """What would be found if none were installed; None: nothing. SealError when nothing of it may run."""
+        refused: list[str] = []
+        for place in self.places:
+            found, reasons = self._lying(place, name, sealed_only)
+            if found is not None:
+                return found
+            refused += reasons
+        if refused:
+            raise SealError(f"there is nothing to go back to: {'; '.join(dict.fromkeys(refused))}")
+        return None
 
     def _at(self, path: Path, sealed_only: bool) -> Bundle:
         if path.is_file() and is_sealed(path):
@@ -73,6 +83,10 @@ class Library:
     def _in(self, place: Path, name: str, sealed_only: bool, unfit: Unfit | None) -> tuple[Bundle | None, list[str]]:
         if place == self.shelf.root and (place / name / POINTER).exists():
             return self.shelf.open(name, unfit)
+        return self._lying(place, name, sealed_only)
+
+    def _lying(self, place: Path, name: str, sealed_only: bool) -> tuple[Bundle | None, list[str]]:
+        """What was not installed, but lies there."""
         if (place / f"{name}{SUFFIX}").is_file():
             try:
                 return self._at(place / f"{name}{SUFFIX}", sealed_only), []

@@ -264,7 +264,7 @@ class Orders:
             with suppress(OSError):
                 incoming.unlink(missing_ok=True)
         if problems := configured.check(config.path, configured.in_force(self.desired)):
-            books.shelf.rollback(bundle.name, books.elsewhere(bundle.name))
+            books.rollback(bundle.name)
             errors = [{"path": path, "message": text[:300]} for path, text in problems[:20]]
             raise CommandError("the model does not fit the configuration, the one before stays", {"errors": errors})
         release = bundle.manifest.release

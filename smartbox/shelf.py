@@ -184,11 +184,10 @@ class Shelf:
                     return _entry(bundle)
         return others[0] if others else None
 
-    def rollback(self, name: str, elsewhere: bool = False) -> Bundle | None:
-        """Make the one before current. SealError when there is none, or it does not open: nothing has changed then.
+    def rollback(self, name: str, elsewhere: Callable[[], Bundle | None] = lambda: None) -> Bundle:
+        """Make the one before current. SealError when there is none, or it may not run: nothing has changed then.
 
-        elsewhere: a bundle of this name lies in another place; where none was installed before, it was that one, and
-        is again: None.
+        elsewhere: opens what runs when none is installed; where none was installed before, that one is gone back to.
         """
         try:
             with self._locked():
@@ -196,7 +195,7 @@ class Shelf:
         except OSError as error:
             raise StorageError(f"{self.root / name}: {error.strerror}") from error
 
-    def _rolled_back(self, name: str, elsewhere: bool) -> Bundle | None:
+    def _rolled_back(self, name: str, elsewhere: Callable[[], Bundle | None]) -> Bundle:
         slot = self.slot(name)
         if slot is None:
             installed = ", ".join(self.names()) or "none"
@@ -205,11 +204,12 @@ class Shelf:
             bundle = self._open(name, slot.previous)
             self._point(name, Slot(current=slot.previous))
             return bundle
-        if not elsewhere:
+        other = elsewhere()
+        if other is None:
             raise SealError(f"{name} {slot.current.version} is the first that was installed; there is none before it")
         (self.root / name / POINTER).unlink()
         sync_directory(self.root / name)
-        return None
+        return other
 
     def _point(self, name: str, slot: Slot) -> None:
         directory = self.root / name

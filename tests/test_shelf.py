@@ -319,7 +319,13 @@ def test_a_shipped_sealed_file_is_found_and_a_shipped_plain_one_is_gone_back_to(
     assert seq_of(books.find("tiny")[0]) == 1
     shelf.install(release(2), NOW)
     assert seq_of(books.find("tiny")[0]) == 2
-    assert shelf.rollback("tiny", elsewhere=books.elsewhere("tiny")) is None
+    before = everything(shelf.state_dir)
+    with pytest.raises(SealError, match=r"nothing to go back to: .* is release 1 of tiny; this box has seen 2"):
+        books.rollback("tiny")
     (tmp_path / "shipped" / "tiny.sealed").unlink()
     shutil.copytree(plain.path, tmp_path / "shipped" / "tiny")
+    with pytest.raises(SealError, match=r"nothing to go back to: .* is a plain bundle, and only a sealed one"):
+        books.rollback("tiny", sealed_only=True)
+    assert everything(shelf.state_dir) == before
+    assert books.rollback("tiny").sealed is None
     assert books.find("tiny")[0].sealed is None

@@ -10,6 +10,7 @@ from smartbox import build, decoders
 from smartbox import config as configuration
 from smartbox.bundle import Bundle, installed
 from smartbox.commands._args import UsageError
+from smartbox.config import Config
 from smartbox.errors import ConfigError, SmartboxError
 from smartbox.keyring import Keyring
 from smartbox.keys import SealError
@@ -42,12 +43,13 @@ def main(args: argparse.Namespace) -> int:
         return _show(args)
     if args.config is None:
         raise UsageError(f"{args.action} needs -c FILE: the box's directory and whom it trusts stand there")
-    books = build.library(configuration.load(args.config))
+    config = configuration.load(args.config)
+    books = build.library(config)
     if args.action == "key":
         return _key(args, books.shelf.keyring)
     if len(args.bundle) != 1:
         raise UsageError(f"{args.action} takes one {'sealed file' if args.action == 'install' else 'name of a model'}")
-    return _install(args, books) if args.action == "install" else _rollback(args, books)
+    return _install(args, books) if args.action == "install" else _rollback(args, config, books)
 
 
 def _key(args: argparse.Namespace, keyring: Keyring) -> int:
@@ -71,20 +73,26 @@ def _install(args: argparse.Namespace, books: Library) -> int:
     return _done(args, bundle, before)
 
 
-def _rollback(args: argparse.Namespace, books: Library) -> int:
+def _rollback(args: argparse.Namespace, config: Config, books: Library) -> int:
     name = args.bundle[0]
-    bundle = books.shelf.rollback(name, books.elsewhere(name))
-    return _done(args, bundle or books.find(name)[0], None)
+    sealed_only = any(model.sealed for model in config.models.values() if model.bundle == name)
+    try:
+        bundle = books.rollback(name, sealed_only)
+    except ConfigError as error:
+        raise SealError(" ".join(str(error).split())) from error
+    return _done(args, bundle, None)
 
 
 def _done(args: argparse.Namespace, bundle: Bundle, before: str | None) -> int:
     row = _row(bundle, verify=False)
     if args.json:
         print(json.dumps(row | {"before": before}, indent=2))
-    else:
-        release = f", release {row['release_seq']}" if "release_seq" in row else ""
-        print(f"{bundle.name} {bundle.manifest.version}{release} is current; before: {before or 'nothing else'}")
-        print("a box that is running uses it after `systemctl reload smartbox`")
+        return 0
+    release = f", release {row['release_seq']}" if "release_seq" in row else ""
+    print(f"{bundle.name} {bundle.manifest.version}{release} is current; before: {before or 'nothing else'}")
+    if bundle.sealed is None:
+        print(f"it is {bundle.path}, a plain bundle: nobody signed it (`sealed: true` in the configuration refuses it)")
+    print("a box that is running uses it after `systemctl reload smartbox`")
     return 0
 
 

@@ -87,6 +87,19 @@ def test_what_is_refused_is_said_in_one_line_and_the_old_one_stays(lab: Lab) -> 
     assert (said.code, "installed are eyes" in said.err) == (1, True)
 
 
+def test_rollback_goes_to_a_plain_bundle_only_where_that_may_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.prefix", str(lab.site.path / "venv"))  # the plain one ships beside the program
+    lab.models("install", lab.seal(1))
+    lab.site.edit("{bundle: eyes,", "{bundle: eyes, sealed: true,")
+    said = lab.models("rollback", "eyes")
+    assert (said.code, said.out, "only a sealed one is wanted" in said.err) == (1, "", True)
+    assert lab.smartbox("check", "-c", lab.site.config).code == 0
+    lab.site.edit("sealed: true,", "")
+    said = lab.models("rollback", "eyes")
+    assert said.code == 0 and "a plain bundle: nobody signed it" in said.out
+    assert lab.smartbox("check", "-c", lab.site.config).code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
