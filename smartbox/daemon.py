@@ -221,12 +221,12 @@ class Daemon:
         return events
 
     def _close(self, broker: Broker | None) -> None:
-        for model in self.models.values():
-            model.close()
         self.outbox.close()
         self.remote.close()
         if broker is not None:
             broker.stop()
+        for model in self.models.values():
+            model.close()  # late: one that is still measured may go on to the next engine until the process ends
         self._state.release()
 
     def _thread(self, name: str, run: Callable[[threading.Event], bool], stop: threading.Event) -> threading.Thread:

@@ -36,7 +36,7 @@ class Engine:
 
 
 class Model:
-    """Owns at most one open session. Not for several threads at once.
+    """Owns at most one open session. Not for several threads at once, but for `close`.
 
     A failed run closes the session, reopens it once and tries again; then the next backend takes over. When every
     one has failed, BackendError says why each did, and the list is tried again from the top after a pause. A backend
@@ -65,6 +65,7 @@ class Model:
         self._engines: list[Engine] = []
         self._current = 0
         self._session: Session | None = None
+        self._closed = False
         self._failed_at: float | None = None
         self._proven_at: float | None = None
         self._pause = 0.0
@@ -79,6 +80,7 @@ class Model:
     def open(self) -> None:
         """Open the first backend that works; BackendError with every reason when none does."""
         if self._session is None:
+            self._closed = False
             self._current = 0
             self._reasons = []
             if not self._engines:
@@ -104,10 +106,13 @@ class Model:
                 return outputs
 
     def close(self) -> None:
-        """In order: the next start begins with the first backend again."""
-        if self._session is not None:
-            self._shut()
-            self._trials.forgive()
+        """In order: the next start begins with the first backend again.
+
+        Another thread may still be in `open`, as a stop comes while engines are measured: nothing died then, either.
+        """
+        self._closed = True
+        self._shut()
+        self._trials.forgive()
 
     def _shut(self) -> None:
         if self._session is not None:
@@ -163,6 +168,8 @@ class Model:
         return BackendError(self._summary())
 
     def _open_engine(self, engine: Engine) -> Session:
+        if self._closed:
+            raise BackendError("it was closed meanwhile")
         if self._trials.deadly(engine.key):
             raise BackendError(f"the whole process died {DEATHS} times in a row while it was open")
         self._trials.begin(engine.key)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 
 FILE = "trials.json"
 DEATHS = 3
+_TURN = threading.Lock()
 
 
 class Trials:
@@ -26,19 +28,22 @@ class Trials:
         return sum(n for engine, n in self._read().items() if engine.startswith(f"{bundle} ")) >= DEATHS
 
     def begin(self, engine: str) -> None:
-        counts = self._read()
-        self._write(counts | {engine: counts.get(engine, 0) + 1})
+        with _TURN:
+            counts = self._read()
+            self._write(counts | {engine: counts.get(engine, 0) + 1})
 
     def survived(self, engine: str) -> None:
         """It ran for long, or failed in an orderly way."""
-        counts = self._read()
-        if counts.pop(engine, 0):
-            self._write(counts)
+        with _TURN:
+            counts = self._read()
+            if counts.pop(engine, 0):
+                self._write(counts)
 
     def forgive(self) -> None:
         """All of them: an orderly stop, or nothing else is left to try."""
-        if self._read():
-            self._write({})
+        with _TURN:
+            if self._read():
+                self._write({})
 
     def _read(self) -> dict[str, int]:
         try:

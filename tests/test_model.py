@@ -157,6 +157,30 @@ def test_a_backend_that_kills_the_process_is_passed_over_after_three_deaths(bund
     assert start(bundle.path, script, state).returncode == -signal.SIGABRT  # forgiven by the orderly end
 
 
+STOPPED = """
+import os, sys, threading, time
+from pathlib import Path
+from smartbox.bundle import Bundle
+from smartbox.model import Model
+
+bundle, state = map(Path, sys.argv[1:])
+model = Model(Bundle.open(bundle), [("auto", None)], state)
+threading.Thread(target=model.open, daemon=True).start()
+while not (state / "trials.json").exists():
+    time.sleep(0.01)
+print((state / "trials.json").read_text())
+model.close()
+os._exit(0)
+"""
+
+
+def test_a_stop_while_engines_are_measured_is_no_death(bundle: Bundle, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STOPPED, bundle.path, tmp_path / "state"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=ROOT).stdout
+    assert list(json.loads(said).values()) == [1], "it was on its way"
+    assert json.loads((tmp_path / "state" / "trials.json").read_text()) == {}
+
+
 def test_deaths_that_leave_nothing_are_forgiven_and_long_life_counts(bundle: Bundle, tmp_path: Path) -> None:
     trials = Trials(tmp_path / "state")
     box = Script(bundle, tmp_path, ("onnxruntime", None))
