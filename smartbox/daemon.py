@@ -11,7 +11,7 @@ from smartbox import __version__
 from smartbox.announcements import Announcements
 from smartbox.announcer import Announcer
 from smartbox.broker import Broker
-from smartbox.build import Parts, keyring, parts, tapes, watched
+from smartbox.build import Parts, keyring, library, parts, tapes, watched
 from smartbox.capabilities import birth, capabilities
 from smartbox.clips import Clip, Clips
 from smartbox.clock import Clock, SystemClock
@@ -88,6 +88,7 @@ class Daemon:
             config.sources, self.clock, self._notices, self.outbox, self.mailboxes, self.silences, state
         )
         self._stopping = threading.Event()
+        shelf = library(config).shelf
         self.models = {
             name: Model(
                 bundle,
@@ -95,6 +96,7 @@ class Daemon:
                 state,
                 clock=self.clock,
                 on_change=partial(self.vitals.fell_back, name),
+                on_open=partial(shelf.ran, bundle),
             )
             for name, bundle in self._parts.bundles.items()
         }

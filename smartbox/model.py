@@ -51,10 +51,12 @@ class Model:
         *,
         clock: Clock | None = None,
         on_change: Callable[[str], None] | None = None,
+        on_open: Callable[[], object] = lambda: None,
     ) -> None:
         """backends: (type, settings) in order; ("auto", None) is what `bench` finds fastest, remembered in state_dir.
 
         on_change: told in one sentence when another backend than before takes over, and why.
+        on_open: called when a backend has opened the model.
         """
         self._bundle = bundle
         self._backends = backends
@@ -62,6 +64,7 @@ class Model:
         self._trials = Trials(state_dir)
         self._clock: Clock = clock or SystemClock()
         self._on_change = on_change or log.warning
+        self._on_open = on_open
         self._engines: list[Engine] = []
         self._current = 0
         self._session: Session | None = None
@@ -88,6 +91,7 @@ class Model:
             if all(self._trials.deadly(engine.key) for engine in self._engines):
                 self._trials.forgive()  # a power cut every few minutes is no reason to see nothing for ever
             self._open_from(0)
+            self._on_open()
 
     def run(self, tensors: Sequence[NDArray[Any]]) -> list[dict[str, Floats]]:
         """Each picture's tensor (no batch axis) -> its outputs by name (no batch axis), in the same order."""

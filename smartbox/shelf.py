@@ -10,6 +10,7 @@ Every step ends in a rename: whatever is cut off, the release that was current b
 
 import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -28,6 +29,8 @@ from smartbox.keyring import Keyring
 from smartbox.keys import SealError
 from smartbox.release import SUFFIX, open_bundle
 from smartbox.settings import Settings
+
+log = logging.getLogger(__name__)
 
 POINTER = "installed.json"
 MARKS = "releases.json"
@@ -56,7 +59,7 @@ class Slot(Settings):
 
 
 class Mark(Settings):
-    """The highest release that was ever installed here, and its manifest's sum: no number is used twice."""
+    """The highest release that was ever installed or run here, and its manifest's sum: no number is used twice."""
 
     release_seq: int
     sha256: str
@@ -173,6 +176,22 @@ class Shelf:
             hand_over(file.fileno(), self.root)
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def ran(self, bundle: Bundle) -> None:
+        """It runs, wherever it lies: nothing older from now on. A disk that refuses to note it keeps no box from it."""
+        release = bundle.manifest.release
+        if bundle.sealed is None or release is None or self._seen(bundle.name) >= release.release_seq:
+            return
+        try:
+            with self._locked():
+                if self._seen(bundle.name) < release.release_seq:
+                    self._raise_mark(bundle.name, _entry(bundle))
+        except (OSError, StorageError) as error:
+            log.error("that release %d of %s ran is not noted: %s", release.release_seq, bundle.name, error)
+
+    def _seen(self, name: str) -> int:
+        mark = self._mark(name)
+        return mark.release_seq if mark else -1
 
     def _kept(self, name: str, but: str, unfit: Unfit | None) -> Entry | None:
         """What runs beside the file `but`; where nothing does, what was current."""

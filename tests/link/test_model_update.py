@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from smartbox import configured
 from smartbox.bundle import Bundle
 from smartbox.keys import SigningKey
 from tests import sealing
@@ -97,3 +98,24 @@ def test_what_is_not_for_this_box_is_refused_and_the_old_one_runs_on(
         cloud.command("model-update", name, **args)
         assert said in cloud.answer(name, "failed")["detail"]["reason"]
     assert box.starts == 1 and not (box.state / ".incoming-model").exists()
+
+
+def test_nothing_older_than_what_ran_from_its_path(
+    box: Box, cloud: Cloud, publisher: SigningKey, tmp_path: Path
+) -> None:
+    box.connected()
+    box.stop()
+    text, other = box.config.read_text(), tmp_path / "other.yaml"
+    old, new = (release(tmp_path, publisher, box, seq) for seq in (3, 4))
+
+    def refused(path: Path) -> list[str]:
+        other.write_text(text.replace("bundle: eyes,", f"bundle: {path},"))
+        return [message for _, message in configured.check(other, {})]
+
+    assert refused(new) == refused(old) == [], "to look at one is not to run it"
+    box.config.write_text(text.replace("bundle: eyes,", f"bundle: {new},"))
+    box.start()
+    wait_for(lambda: refused(old), "the box runs release 4", 60)
+    box.stop()
+    assert "is release 3 of eyes; this box has seen 4" in refused(old)[0]
+    assert refused(new) == []
