@@ -3,20 +3,25 @@
 import argparse
 import json
 import os
+import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from smartbox import config as configuration
 from smartbox import disk, probe
+from smartbox.bench import CHOICES
 from smartbox.build import UNMASKED, Parts, keyring, parts, watched
 from smartbox.bundle import Bundle
 from smartbox.commands._args import UsageError
-from smartbox.errors import ConfigError
+from smartbox.durable import write_durably
+from smartbox.errors import ConfigError, StorageError
 from smartbox.keys import PublicKey
 from smartbox.overlay import cover
 from smartbox.sketch import sketch
 from smartbox.supervise import chain
+from smartbox.trials import FILE as TRIALS
 
 NEARLY = 0.95  # of the picture's height: a zone that ends between here and its lower edge was meant to reach it
 EXAMPLE = "smartbox check -c /etc/smartbox/smartbox.yaml --probe --pictures /tmp/look"
@@ -145,15 +150,27 @@ def warnings(made: Parts) -> list[str]:
 def _probe(made: Parts, pictures: Path | None) -> list[probe.Found]:
     state = made.config.box.state_dir
     with tempfile.TemporaryDirectory(prefix="smartbox-check-") as scratch:
-        # A check by root before the first start leaves no state behind that the box's own user could not write.
-        opened, found = probe.models(made, state if os.access(state, os.W_OK) else Path(scratch))
+        # On copies: whose engines killed the box is the box's own record, and root leaves nothing before a first start.
+        memory = Path(scratch)
+        for name in (CHOICES, TRIALS):
+            with suppress(OSError):
+                shutil.copy(state / name, memory)
+        opened, found = probe.models(made, memory)
         looks, seen = probe.sources(made, opened)
         for model in opened.values():
             model.close()
+        _keep(memory / CHOICES, state)
     found += [*seen, probe.state(made.config), probe.broker(made.config)]
     if pictures:
         found += _write(made, looks, pictures)
     return found
+
+
+def _keep(choices: Path, state: Path) -> None:
+    """What was measured need not be measured again."""
+    if choices.exists() and os.access(state, os.W_OK):
+        with suppress(StorageError):
+            write_durably(state / CHOICES, choices.read_bytes())
 
 
 def _write(made: Parts, looks: dict[str, probe.Look], directory: Path) -> list[probe.Found]:

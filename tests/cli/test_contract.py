@@ -85,6 +85,14 @@ def test_every_command_with_json_is_tried() -> None:
     assert {name for name in having if not name.startswith("lab ")} == {*JSON, "events"}
 
 
+def test_a_probe_leaves_the_record_of_deaths_alone(site: Site, smartbox: Callable[..., Said]) -> None:
+    (site.path / "state").mkdir(exist_ok=True)
+    record = site.write("state/trials.json", '{"eyes 01234567 scripted 89abcdef": 3}')
+    before = record.read_text()
+    smartbox("check", "-c", site.config, "--probe")
+    assert record.read_text() == before
+
+
 def test_check_with_probe_is_one_document(site: Site, smartbox: Callable[..., Said]) -> None:
     said = smartbox("check", "-c", site.config, "--probe", "--json", "--pictures", site.path / "look")
     assert said.code == 1  # there is no broker
