@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -19,7 +19,7 @@ from smartbox.outline import entangled
 from smartbox.secrets import MASK, redact
 from smartbox.settings import ByteSize, Duration, Settings
 from smartbox.types import Point
-from smartbox.wording import problems_of, unknown
+from smartbox.wording import SHOWN, problems_of, unknown
 
 VERSION = 1
 ID_PATTERN = r"^[a-z0-9-]{1,48}$"
@@ -159,7 +159,9 @@ class Config:
 
     def refusal(self, problems: Sequence[Problem]) -> ConfigError:
         """What is wrong with it, each with the line it stands on."""
-        return ConfigError([Problem(p.path, f"{p.message}  ({self.where(p.path)})") for p in problems])
+        return ConfigError(
+            [Problem(p.path, f"{_masked(p.message, self.secrets)}  ({self.where(p.path)})") for p in problems]
+        )
 
     def backends(self, model: str) -> list[tuple[str, Any]]:
         """(type, settings) of a model's backends in order; `auto` stays ("auto", None)."""
@@ -193,10 +195,15 @@ def _told(problem: Problem, document: yamlfile.Document) -> Problem:
     message = problem.message
     if taken := document.switches.get(problem.path):
         message += f"; YAML takes {taken}: put the word in quotes"
-    for secret in sorted(document.secrets, key=len, reverse=True):
-        if len(secret) > 2:
-            message = message.replace(secret, MASK)
-    return Problem(problem.path, f"{redact(message)}  ({document.where(problem.path)})")
+    return Problem(problem.path, f"{redact(_masked(message, document.secrets))}  ({document.where(problem.path)})")
+
+
+def _masked(message: str, secrets: Collection[str]) -> str:
+    """Without the secrets: as they are, as repr writes them, and as a long value is cut off."""
+    for secret in sorted((secret for secret in secrets if len(secret) > 2), key=len, reverse=True):
+        for form in (secret, repr(secret)[1:-1], repr(secret)[1:SHOWN]):
+            message = message.replace(form, MASK)
+    return message
 
 
 def _split_backend(entry: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ Private keys are PEM in PKCS 8, as openssl writes them too; a public key is one 
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,6 +29,7 @@ _USES = {"ed25519": "check a signature with", "x25519": "seal for"}
 _WRAP = b"smartbox key wrap 1"
 _NO_NONCE = bytes(12)  # each wrapping key encrypts once, so its nonce may be the same one
 _MAX_BYTES = 10_000  # of a key's file
+_PRIVATE = re.compile("PRIVATE KEY|MC4CAQAwBQYDK2V")  # PEM, or how the inside of such an Ed25519 or X25519 key begins
 
 
 class SealError(SmartboxError):
@@ -43,7 +45,9 @@ class PublicKey:
 
     @classmethod
     def parse(cls, text: str, kind: Kind) -> "PublicKey":
-        """`x25519:BASE64`; what stands behind a blank is a comment. SealError."""
+        """`x25519:BASE64`; what stands behind a blank is a comment. SealError, which never tells the text."""
+        if _PRIVATE.search(text):
+            raise SealError("this is a private key; give the .pub")
         word = (text.split() or [""])[0]
         found, _, code = word.partition(":")
         try:
@@ -51,14 +55,15 @@ class PublicKey:
         except (binascii.Error, ValueError):
             raw = b""
         if found != kind or len(raw) != 32:
-            other = ", which is of another kind" if found in ("ed25519", "x25519") and len(raw) == 32 else ""
-            raise SealError(f"{text[:80]!r} is no public key to {_USES[kind]}{other}; it is written {kind}:BASE64")
+            other = found in _USES and len(raw) == 32
+            what = f"a key of another kind, {found}," if other else f"text of {len(text)} characters"
+            raise SealError(f"{what} is no public key to {_USES[kind]}; it is written {kind}:BASE64")
         return cls(kind, raw)
 
     @classmethod
     def read(cls, text: str, kind: Kind) -> "PublicKey":
         """From its text, or from a file that holds it. SealError."""
-        if text.startswith(("ed25519:", "x25519:")):
+        if text.startswith(("ed25519:", "x25519:")) or _PRIVATE.search(text):
             return cls.parse(text, kind)
         held = _text(Path(text)).strip()
         try:
@@ -177,6 +182,8 @@ def read_key(path: Path) -> bytes:
 
 
 def _text(path: Path) -> str:
+    if _PRIVATE.search(str(path)):
+        raise SealError("this is a private key itself; give the file that holds it")
     try:
         with path.open(encoding="utf-8") as file:
             return file.read(_MAX_BYTES)

@@ -27,8 +27,9 @@ _WORDS = {
     "too_long": "takes at most {max_length} entries, it has {actual_length}",
 }
 _ID = "use a-z, 0-9 and -, at most 48 characters"
-_SHOWN = 80  # characters of a value
+SHOWN = 80  # characters of a value
 _LISTED = 24  # known names
+_SECRET = ("password", "secret", "credential", "url", "key", "publishers", "readers")  # in a key: its value is not told
 
 
 def problems_of(error: ValidationError, cls: type[BaseModel], path: str) -> list[Problem]:
@@ -53,9 +54,9 @@ def _message(item: Mapping[str, Any], parts: list[str], cls: type[BaseModel], wh
         return "is missing"
     message = _sentence(item, where)
     value = repr(item["input"])
-    if isinstance(item["input"], dict | list) or value in message or _secret_like(parts):
+    if isinstance(item["input"], dict | list) or value in message or _secret_like(parts) or "PRIVATE KEY" in value:
         return message
-    return f"{value if len(value) <= _SHOWN else value[:_SHOWN] + '…'}: {message}"
+    return f"{value if len(value) <= SHOWN else value[:SHOWN] + '…'}: {message}"
 
 
 def _sentence(item: Mapping[str, Any], where: str) -> str:
@@ -95,7 +96,7 @@ def _is_branch(part: Any) -> bool:
 
 
 def _secret_like(parts: list[str]) -> bool:
-    return any(word in part for part in parts for word in ("password", "secret", "credential", "url", "key"))
+    return any(word in part for part in parts for word in _SECRET)
 
 
 def unknown(name: str, known: Iterable[str], what: str = "key") -> str:

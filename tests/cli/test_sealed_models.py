@@ -190,6 +190,37 @@ def test_keys_that_are_none_are_refused(site: Site, smartbox: Smartbox, change: 
     assert "hunter2" not in said.err
 
 
+@pytest.mark.parametrize(
+    "place", ["evidence: {readers: [KEY], ", "box: {publishers: [KEY], ", "evidence: {free: KEY, "]
+)
+@pytest.mark.parametrize("written", ["!secret lab_key", "'{}'"])
+def test_no_message_tells_a_private_key(site: Site, smartbox: Smartbox, place: str, written: str) -> None:
+    """Where a configuration has one in a wrong place: not even its beginning."""
+    assert smartbox("lab", "keygen", "-o", site.path / "secrets" / "lab_key").code == 0
+    pem = (site.path / "secrets" / "lab_key").read_text()
+    head = place.partition("{")[0] + "{"
+    site.edit(head, place.replace("KEY", written.format(pem.replace("\n", "\n\n"))))
+    for more in ([], ["--json"]):
+        said = smartbox("check", "-c", site.config, *more)
+        assert said.code == 78
+        assert "MC4C" not in said.out + said.err
+        assert "free" in place or "this is a private key; give the .pub" in said.out + said.err
+
+
+def test_lab_seal_tells_no_private_key(lab: Lab) -> None:
+    eyes, out = lab.site.path / "models" / "eyes", lab.site.path / "out.sealed"
+    pem = lab.key.read_text()
+    for key, reader, reason in (
+        (lab.key, lab.key, "this is a private key; give the .pub"),
+        (lab.key, pem, "this is a private key; give the .pub"),
+        (lab.key, pem.splitlines()[1], "this is a private key; give the .pub"),
+        (pem, lab.site.path / "box.pub", "this is a private key itself; give the file that holds it"),
+    ):
+        said = lab.smartbox("lab", "seal", eyes, f"--key={key}", "-o", out, f"--for={reader}")
+        assert (said.code, reason in said.err) == (1, True)
+        assert "MC4C" not in said.out + said.err
+
+
 def test_the_box_key_may_be_a_secret_of_the_configuration(lab: Lab) -> None:
     """As a systemd credential, say: then no key lies in the state directory."""
     keys = lab.site.path / "state" / "keys"
