@@ -5,6 +5,7 @@ import json
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +79,25 @@ def test_each_backend_runs_it_from_memory(plain: Bundle, mine: Shelf, tmp_path: 
         outputs.append(session.run({"image": tiny.INPUT}))
         session.close()
     assert all(np.array_equal(outputs[0][name], outputs[1][name]) for name in outputs[0])
+
+
+@pytest.mark.parametrize(
+    ("backend", "settings"),
+    [
+        ("openvino", {"options": {"CACHE_DIR": "cache"}}),
+        ("openvino", {"device": "AUTO:CPU", "options": {"DEVICE_PROPERTIES": "{CPU:{CACHE_DIR:cache}}"}}),
+        ("onnxruntime", {"provider_options": {"TensorrtExecutionProvider": {"trt_engine_cache_enable": "1"}}}),
+        ("tflite", {"delegate_options": {"cache_dir": "cache"}}),
+    ],
+)
+def test_no_engine_keeps_its_weights_on_the_disk(
+    plain: Bundle, mine: Shelf, tmp_path: Path, backend: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_bundle(sealed(plain, tmp_path / "tiny.sealed", LAB, mine), mine.keyring)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BackendError, match=r"tiny is sealed, and .* may write its weights to the disk in plain"):
+        plugins.load("backends", backend)(**settings).open(opened)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_only_the_boxes_it_was_sealed_for(plain: Bundle, mine: Shelf, tmp_path: Path) -> None:

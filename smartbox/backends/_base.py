@@ -1,5 +1,6 @@
 """What every backend promises, and what all of them do alike: checks, batches, real numbers out."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -16,6 +17,11 @@ from smartbox.settings import Settings
 from smartbox.types import Floats
 
 Tensors = Mapping[str, NDArray[Any]]
+
+# Options with which engines, providers and delegates keep on the disk what they make of a model.
+_KEEPS = re.compile(
+    r"cache|dump|save|serializ|timing|ep_?context|optimized_model|model_token|load_config", re.IGNORECASE
+)
 
 
 class BackendSettings(Settings):
@@ -113,6 +119,18 @@ class Session(ABC):
 def weights(bundle: Bundle, backend: str) -> bytes:
     """The checked weights in memory, which is where a sealed bundle's are to stay."""
     return bundle.weights(backend)
+
+
+def stays_in_memory(bundle: Bundle, backend: str, options: Mapping[str, str]) -> None:
+    """BackendError where an option would have the engine write a sealed bundle's weights, as it compiled them."""
+    if bundle.sealed is None:
+        return
+    on = {name for name, value in options.items() if value.lower() not in ("", "0", "false", "no")}
+    if kept := sorted(name for name in on if _KEEPS.search(name)):
+        raise BackendError(
+            f"{backend}: {bundle.name} is sealed, and {', '.join(kept)} may write its weights to the disk in plain; "
+            "leave it out, or use the plain bundle"
+        )
 
 
 def pick(kind: str, wanted: Sequence[InputSpec | OutputSpec], found: Mapping[str, Sequence[int]]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 from pydantic import Field
 
-from smartbox.backends._base import BackendSettings, Session, Tensors, pick, weights
+from smartbox.backends._base import BackendSettings, Session, Tensors, pick, stays_in_memory, weights
 from smartbox.bundle import Bundle
 from smartbox.errors import BackendError
 from smartbox.manifest import Manifest
@@ -20,10 +20,12 @@ class Plugin(BackendSettings):
     providers: tuple[str, ...] = Field(default=("CPUExecutionProvider",), min_length=1)
     """Execution providers, first choice first. One that is absent is refused, never replaced in silence."""
     provider_options: dict[str, dict[str, str]] = Field(default_factory=dict)
-    """Per provider, its own options."""
+    """Per provider, its own options. A sealed bundle takes none that keeps a compiled model on the disk."""
 
     def open(self, bundle: Bundle) -> Session:
         """Load and warm up. BackendError when a provider is absent or the file is no ONNX model."""
+        for options in self.provider_options.values():
+            stays_in_memory(bundle, "onnxruntime", options)
         data = weights(bundle, "onnxruntime")
         try:
             import onnxruntime

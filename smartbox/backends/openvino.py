@@ -1,5 +1,6 @@
 """OpenVINO: Intel's CPUs, GPUs and NPUs (and ARM cores); reads ONNX files and its own IR."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from smartbox import processor
-from smartbox.backends._base import BackendSettings, Session, Tensors, pick, weights
+from smartbox.backends._base import BackendSettings, Session, Tensors, pick, stays_in_memory, weights
 from smartbox.bundle import Bundle
 from smartbox.errors import BackendError
 from smartbox.manifest import Manifest
@@ -28,7 +29,7 @@ class Plugin(BackendSettings):
     """Cores for one inference on a CPU. 1 leaves the others to the decoders of the cameras."""
     options: dict[str, str] = Field(default_factory=dict)
     """Properties of the device, as OpenVINO names them, e.g. CACHE_DIR: /var/lib/smartbox/openvino (a GPU or NPU
-    then compiles a model once, not at every start)."""
+    then compiles a model once, not at every start). A sealed bundle takes no CACHE_DIR: its weights would lie there."""
 
     def caveat(self) -> str:
         if not self.device.startswith("CPU") or processor.whole_sums():
@@ -37,6 +38,7 @@ class Plugin(BackendSettings):
 
     def open(self, bundle: Bundle) -> Session:
         """Load, compile and warm up. BackendError when the device is absent or the file is no model."""
+        stays_in_memory(bundle, "openvino", self.options | dict.fromkeys(_nested(self.options), "on"))
         data = weights(bundle, "openvino")
         binary = weights(bundle, IR_WEIGHTS) if IR_WEIGHTS in bundle.manifest.files else b""
         try:
@@ -64,16 +66,24 @@ class Plugin(BackendSettings):
         if absent := [name for name in wanted if name not in known]:
             raise BackendError(f"openvino: device {', '.join(absent)} is absent; here are {', '.join(present)}")
 
-    def _properties(self) -> dict[str, str]:
-        if not self.device.startswith("CPU"):
-            return {"PERFORMANCE_HINT": "LATENCY"} | self.options
+    def _properties(self) -> dict[str, Any]:
+        kind, _, listed = self.device.partition(":")
+        if kind == "CPU":
+            own: dict[str, Any] = self._processor()
+        elif kind in ("AUTO", "HETERO", "MULTI") and ("CPU" in listed or not listed):
+            own = {"DEVICE_PROPERTIES": {"CPU": self._processor()}}
+        else:
+            own = {}
+        return {"PERFORMANCE_HINT": "LATENCY"} | own | self.options
+
+    def _processor(self) -> dict[str, str]:
+        """Properties of the CPU, by itself or as one of several devices."""
         return {
-            "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(self.threads),
             "ENABLE_CPU_PINNING": "NO",  # a pinned core may be the one that a video decoder has
             "INFERENCE_PRECISION_HINT": "f32",  # of what is not int8; else bf16 where the processor has it
-        } | self.options
+        }
 
     def _shapes(self, model: Any, manifest: Manifest) -> dict[str, list[int]]:
         """Everything fixed: free shapes make slower programs, and an NPU has no others."""
@@ -110,6 +120,11 @@ class _Session(Session):
 
     def _close(self) -> None:
         self._request = self._engine = None
+
+
+def _nested(options: Mapping[str, str]) -> list[str]:
+    """The names in `DEVICE_PROPERTIES: {GPU:{CACHE_DIR:…}}`."""
+    return re.findall(r"[A-Z_]+(?=\W*:)", options.get("DEVICE_PROPERTIES", ""))
 
 
 def _names(ports: Sequence[Any]) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from smartbox.backends._base import BackendSettings, Session, Tensors, dequantize, pick, weights
+from smartbox.backends._base import BackendSettings, Session, Tensors, dequantize, pick, stays_in_memory, weights
 from smartbox.backends._flatbuffer import check_tflite
 from smartbox.bundle import Bundle
 from smartbox.errors import BackendError
@@ -30,10 +30,11 @@ class Plugin(BackendSettings):
     delegates: tuple[str, ...] = ()
     """Shared libraries of accelerators, e.g. /usr/lib/aarch64-linux-gnu/libedgetpu.so.1."""
     delegate_options: dict[str, str] = Field(default_factory=dict)
-    """Options given to every delegate."""
+    """Options given to every delegate. A sealed bundle takes none that keeps a compiled model on the disk."""
 
     def open(self, bundle: Bundle) -> Session:
         """Load and warm up. BackendError when a delegate is absent or the file is no TFLite model."""
+        stays_in_memory(bundle, "tflite", self.delegate_options)
         data = weights(bundle, "tflite")
         check_tflite(data, f"{bundle.name}: {bundle.manifest.files['tflite'].path}")
         runtime = _import((self.runtime,) if self.runtime else self.modules)

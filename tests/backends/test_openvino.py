@@ -49,6 +49,14 @@ def test_no_part_of_a_device_may_be_absent(tmp_path: Path, device: str) -> None:
         Plugin(device=device).open(bundle)
 
 
+@pytest.mark.parametrize("device", ["AUTO", "AUTO:CPU", "MULTI:CPU", "HETERO:CPU"])
+def test_threads_are_the_processor_s_under_a_choice_too(tmp_path: Path, device: str) -> None:
+    session: Any = Plugin(device=device).open(tiny.write(tmp_path / "tiny", "openvino"))
+    properties = session._engine.get_property("DEVICE_PROPERTIES")["CPU"]
+    session.close()
+    assert (properties["INFERENCE_NUM_THREADS"], properties["ENABLE_CPU_PINNING"]) == (1, False)
+
+
 @pytest.mark.parametrize("settings", [{"device": "AUTO"}, {"device": "AUTO:CPU"}, {"batch": 2}])
 def test_devices_and_batches_that_are_there(tmp_path: Path, settings: dict[str, Any]) -> None:
     bundle = tiny.write(tmp_path / "tiny", "openvino")
