@@ -62,7 +62,8 @@ def giou(a: Any, b: Any) -> Any:
 def assign(logits: Any, boxes: Any, where: Cells, objects: Any, classes: Any) -> tuple[Any, Any]:
     """One picture: logits A x C, predicted boxes A x 4, objects G x 4, classes G -> (object of each cell or -1, IoU).
 
-    Every object gets at least one cell if any cell lies in or beside it; no cell answers for two objects.
+    No cell answers for two objects. An object in or beside which any cell lies gets one at least, unless others want
+    the same cells and are cheaper there: of two small objects close together one may get none.
     """
     answer = torch.full((len(logits),), -1, dtype=torch.long, device=logits.device)
     quality = logits.new_zeros(len(logits))
