@@ -68,6 +68,12 @@ class Comparison(Settings):
             raise ValueError("score.data: name a YOLO folder to score the detectors on")
         return self
 
+    @model_validator(mode="after")
+    def _detectors_keep_their_rates(self) -> "Comparison":
+        if self.detects and self.search.rates:
+            raise ValueError("search.rates: detectors are trained at the rates of their recipe's stages; leave it out")
+        return self
+
     @property
     def detects(self) -> bool:
         return bool(self.recipe.get("task", "detect") == "detect")
@@ -78,7 +84,7 @@ class Comparison(Settings):
         if self.detects:
             return Recipe.model_validate({**self.recipe, **fields})
         fields["schedule"] = {**self.recipe.get("schedule", {}), **({"lr": lr} if lr else {})}
-        fields["data"] = [{**entry, "dev": dev} for entry in self.recipe["data"]]
+        fields["data"] = [{**entry, "dev": dev} for entry in self.recipe.get("data", ())]
         if dev:
             fields["schedule"]["steps"] = self.search.steps
         return ClassifyRecipe.model_validate({**self.recipe, **fields})
@@ -120,7 +126,8 @@ def read(path: Path) -> Comparison:
     said = load(path)
     with checked(path):
         plan = Comparison.model_validate(said)
-        plan.run(plan.ours, 0, 1e-3, dev=True)
+        for net in plan.nets:
+            plan.run(net, 0, 1e-3, dev=True)
     return plan
 
 

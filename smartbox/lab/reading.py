@@ -19,7 +19,7 @@ def load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{path}: {'is no file' if path.exists() else 'there is no such file'}; give {WANTED}")
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        said = yaml.load(path.read_text(encoding="utf-8"), _Once)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give {WANTED}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -27,6 +27,17 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(said, dict):
         raise ConfigError(f"{path}: holds no keys, but {str(said)[:40]!r}; give {WANTED}")
     return said
+
+
+class _Once(yaml.SafeLoader):
+    """A key that stands twice in one place is an error; plain YAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for i, (key, _) in enumerate(node.value):
+            if key.value in keys[:i]:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} stands twice", problem_mark=key.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 @contextmanager

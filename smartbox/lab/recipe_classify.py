@@ -8,11 +8,10 @@ from pydantic import Field, model_validator
 
 from smartbox.errors import ConfigError, Problem
 from smartbox.lab.reading import checked, load
-from smartbox.lab.recipe import Mixed
+from smartbox.lab.recipe import Count, Labels, Mixed, Rate, Share, known_groups
 from smartbox.lab.sets import DataSet, build
+from smartbox.manifest import Name
 from smartbox.settings import Settings
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Net(Settings):
@@ -26,33 +25,41 @@ class Input(Settings):
     """What goes in: an array of `shape`, of which the net sees (value - mean) / deviation."""
 
     name: str = "image"
-    shape: tuple[int, int, int] = (64, 64, 3)
+    shape: tuple[Count, Count, Count] = (64, 64, 3)
     """H, W, C."""
     colour: Literal["RGB", "BGR", "Y"] | None = "BGR"
     """Pictures are trained on as they are read, in BGR; null: no picture (sound)."""
     resize: Literal["letterbox", "stretch"] = "stretch"
     """How the box fits a crop into it."""
-    mean: float = 114.0
-    deviation: Annotated[float, Field(gt=0)] = 64.0
+    mean: Annotated[float, Field(allow_inf_nan=False)] = 114.0
+    """Of pictures a whole number, so that int8 stores the very pixels."""
+    deviation: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 64.0
+
+    @model_validator(mode="after")
+    def _channels_of_the_colour(self) -> Self:
+        wanted = {"RGB": 3, "BGR": 3, "Y": 1, None: self.shape[2]}[self.colour]
+        if self.shape[2] != wanted:
+            raise ValueError(f"shape: {self.colour} has {wanted} channels, the shape {self.shape[2]}")
+        return self
 
 
 class Schedule(Settings):
     """It ends after `steps`, or after `minutes` if those are over earlier (then the run cannot be repeated exactly)."""
 
-    batch: Annotated[int, Field(gt=0)] = 64
-    steps: Annotated[int, Field(gt=0)] = 1000
-    minutes: float = 1e9
-    lr: float = 2e-3
-    lr_end: float = 1e-5
-    warmup: int = 50
+    batch: Count = 64
+    steps: Count = 1000
+    minutes: Annotated[float, Field(gt=0)] = 1e9
+    lr: Rate = 2e-3
+    lr_end: Rate = 1e-5
+    warmup: Annotated[int, Field(ge=0)] = 50
 
 
 class ClassifyRecipe(Settings):
     """`recipe.yaml` of a classifier."""
 
     task: Literal["classify", "sound"]
-    name: str
-    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    name: Name
+    labels: Annotated[Labels, Field(min_length=2)]
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     seed: int = 1
     net: Net = Net()
@@ -67,9 +74,14 @@ class ClassifyRecipe(Settings):
     """Checkpoint whose weights to begin with, as far as their shapes fit."""
     mixed: Mixed = True
     """As of a detector's recipe; on a CPU, nets of many thin layers are faster in float32."""
-    weight_decay: float = 0.05
+    weight_decay: Rate = 0.05
     ema: Annotated[float, Field(gt=0, lt=1)] = 0.998
     schedule: Schedule = Schedule()
+
+    @model_validator(mode="after")
+    def _known_labels(self) -> Self:
+        known_groups(self.groups, self.labels)
+        return self
 
     @model_validator(mode="after")
     def _as_pictures_are(self) -> Self:
@@ -77,6 +89,10 @@ class ClassifyRecipe(Settings):
         if self.task == "classify" and (given.colour, given.shape[2]) != ("BGR", 3):
             said = f"{given.colour} with shape {list(given.shape)}"
             raise ValueError(f"input.colour: {said}: the lab trains on BGR, of shape [height, width, 3]")
+        if self.task == "classify" and given.mean not in range(256):
+            raise ValueError(f"input.mean: is {given.mean:g}; of pictures it is a whole number from 0 to 255")
+        if self.task == "sound" and given.colour is not None:
+            raise ValueError(f"input.colour: is {given.colour}; sound has null")
         return self
 
     @cached_property

@@ -147,6 +147,13 @@ def test_bad_recipes_and_reports_are_refused(folder: Path, capsys: pytest.Captur
     path.write_text(RECIPE.replace("FOLDER", str(folder)).replace("ours: wide", "ours: deep"))
     assert main(["lab", "compare", str(path), "-o", str(folder / "runs")]) == 78
     assert "'deep' is none of the nets wide, thin" in capsys.readouterr().err
+    lines = RECIPE.replace("FOLDER", str(folder)).splitlines()
+    path.write_text("\n".join(line for line in lines if "data:" not in line))
+    assert main(["lab", "compare", str(path), "-o", str(folder / "runs")]) == 78
+    assert "data: " in capsys.readouterr().err
+    path.write_text("\n".join(line for line in lines if "task:" not in line) + "\nscore: {data: x}\n")
+    assert main(["lab", "compare", str(path), "-o", str(folder / "runs")]) == 78
+    assert "search.rates: detectors are trained at the rates of their recipe's stages" in capsys.readouterr().err
     path.write_text(RECIPE.replace("FOLDER", str(folder)))
     assert main(["lab", "compare", str(path), "-o", str(folder / "runs"), "--net", "deep"]) == 2
     (folder / "REPORT.md").write_text("no place\n")
