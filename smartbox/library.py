@@ -44,9 +44,12 @@ class Library:
             raise ConfigError("; ".join(refused))
         return bundles.find(name_or_path, self.places), []  # says what there is instead
 
-    def install(self, path: Path) -> Bundle:
-        """Make a sealed file the current release; what ran until now is kept for a rollback. SealError says why not."""
-        return self.shelf.install(path, self.utc(), self._deadly)
+    def install(self, path: Path, check: Callable[[Bundle], None] = lambda _: None) -> Bundle:
+        """Make a sealed file the current release; what ran until now is kept for a rollback. SealError says why not.
+
+        check: raises when it should not become current; nothing has changed then.
+        """
+        return self.shelf.install(path, self.utc(), self._deadly, check)
 
     def rollback(self, name: str, sealed_only: bool = False) -> Bundle:
         """Make the release before current, or what lies here beside installed ones. SealError says why not."""

@@ -6,8 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from smartbox import configured, decoders, reset
+from smartbox import configured, decoders, fitting, reset
 from smartbox.build import library, untaped
+from smartbox.bundle import Bundle
 from smartbox.clips import Clips, Moment
 from smartbox.clock import Clock
 from smartbox.cloud import clip
@@ -259,14 +260,10 @@ class Orders:
             decoders.build(offered.manifest)  # one that this program cannot read would not run
             if offered.name not in {model.bundle for model in config.models.values()}:
                 raise CommandError(f"{offered.name!r} is no model of this box' configuration")
-            bundle = books.install(incoming)
+            bundle = books.install(incoming, lambda release: _fit(config, self.desired, release))
         finally:
             with suppress(OSError):
                 incoming.unlink(missing_ok=True)
-        if problems := configured.check(config.path, configured.in_force(self.desired)):
-            books.rollback(bundle.name)
-            errors = [{"path": path, "message": text[:300]} for path, text in problems[:20]]
-            raise CommandError("the model does not fit the configuration, the one before stays", {"errors": errors})
         release = bundle.manifest.release
         about = {"name": bundle.name, "version": bundle.manifest.version, "sha256": bundle.sha256}
         return Restart(self.restart, about | {"release_seq": release.release_seq if release else None})
@@ -316,3 +313,10 @@ def _args(command: Command, *known: str) -> Mapping[str, Any]:
             right = f"known are {', '.join(known)}" if known else "this command takes none"
             raise CommandError(f"args: {short(name)} is unknown; {right}")
     return command.args
+
+
+def _fit(config: Config, desired: Desired | None, release: Bundle) -> None:
+    """CommandError when the box would not start again with it."""
+    if problems := fitting.check(config.path, configured.in_force(desired), release):
+        errors = [{"path": path, "message": text[:300]} for path, text in problems[:20]]
+        raise CommandError("the configuration is not good with this model, the one before stays", {"errors": errors})

@@ -143,10 +143,17 @@ class Shelf:
             )
         return bundle
 
-    def install(self, path: Path, utc: float, unfit: Unfit | None = None) -> Bundle:
+    def install(
+        self,
+        path: Path,
+        utc: float,
+        unfit: Unfit | None = None,
+        check: Callable[[Bundle], None] = lambda _: None,
+    ) -> Bundle:
         """Check a sealed file, copy it, make it current. SealError when it is refused: nothing has changed then.
 
         unfit: which of those that are installed does not run, though it opens; what runs is kept for a rollback.
+        check: raises when the new one should not become current.
         """
         name = self.offered(path, utc).name
         directory = self.root / name
@@ -158,7 +165,9 @@ class Shelf:
                 with _incoming(directory) as copy:
                     _copy(path, copy)
                     # What was copied is checked, not what it was copied from: that may have changed, and disks err.
-                    entry = _entry(self.offered(copy, utc))
+                    bundle = self.offered(copy, utc)
+                    check(bundle)
+                    entry = _entry(bundle)
                     copy.replace(directory / entry.file)
                 sync_directory(directory)
                 self._raise_mark(name, entry)

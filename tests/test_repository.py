@@ -64,6 +64,7 @@ LAYER_3 = {
         "explain",
         "cloud",
         "configured",
+        "fitting",
         "live",
         "orders",
         "remote",

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from smartbox import build, decoders
+from smartbox import build, decoders, fitting
 from smartbox import config as configuration
 from smartbox.bundle import Bundle, installed
 from smartbox.commands._args import UsageError
@@ -49,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
         return _key(args, books.shelf.keyring)
     if len(args.bundle) != 1:
         raise UsageError(f"{args.action} takes one {'sealed file' if args.action == 'install' else 'name of a model'}")
-    return _install(args, books) if args.action == "install" else _rollback(args, config, books)
+    return _install(args, config, books) if args.action == "install" else _rollback(args, config, books)
 
 
 def _key(args: argparse.Namespace, keyring: Keyring) -> int:
@@ -60,17 +60,24 @@ def _key(args: argparse.Namespace, keyring: Keyring) -> int:
     return 0
 
 
-def _install(args: argparse.Namespace, books: Library) -> int:
-    path, shelf = Path(args.bundle[0]), books.shelf
+def _install(args: argparse.Namespace, config: Config, books: Library) -> int:
+    path, shelf, said = Path(args.bundle[0]), books.shelf, [""]
+
+    def check(release: Bundle) -> None:
+        if problems := fitting.misfits(config, release):
+            what = f"{release.name} {release.manifest.version} does not fit {args.config}"
+            raise SealError(f"{what}: {'; '.join(map(str, problems))}")
+        said[0] = fitting.tried(config, release)
+
     try:
         offered = shelf.offered(path, time.time())
         decoders.build(offered.manifest)  # a release whose decoder this program does not know would not run
-        bundle = books.install(path)
+        bundle = books.install(path, check)
     except ConfigError as error:  # of what it holds, not of the box
         raise SealError(" ".join(str(error).split())) from error
     slot = shelf.slot(bundle.name)
     before = f"{slot.previous.version}, release {slot.previous.release_seq}" if slot and slot.previous else None
-    return _done(args, bundle, before)
+    return _done(args, bundle, before, said[0])
 
 
 def _rollback(args: argparse.Namespace, config: Config, books: Library) -> int:
@@ -80,16 +87,18 @@ def _rollback(args: argparse.Namespace, config: Config, books: Library) -> int:
         bundle = books.rollback(name, sealed_only)
     except ConfigError as error:
         raise SealError(" ".join(str(error).split())) from error
-    return _done(args, bundle, None)
+    return _done(args, bundle, None, "")
 
 
-def _done(args: argparse.Namespace, bundle: Bundle, before: str | None) -> int:
+def _done(args: argparse.Namespace, bundle: Bundle, before: str | None, tried: str) -> int:
     row = _row(bundle, verify=False)
     if args.json:
-        print(json.dumps(row | {"before": before}, indent=2))
+        print(json.dumps(row | {"before": before} | ({"tried": tried} if tried else {}), indent=2))
         return 0
     release = f", release {row['release_seq']}" if "release_seq" in row else ""
     print(f"{bundle.name} {bundle.manifest.version}{release} is current; before: {before or 'nothing else'}")
+    if tried:
+        print(tried)
     if bundle.sealed is None:
         print(f"it is {bundle.path}, a plain bundle: nobody signed it (`sealed: true` in the configuration refuses it)")
     print("a box that is running uses it after `systemctl reload smartbox`")

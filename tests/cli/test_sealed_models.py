@@ -1,13 +1,16 @@
 """A model on its way from the lab to a box, as the people at both ends do it: keygen, key, seal, install, rollback."""
 
 import json
+import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests import tiny
 from tests.cli.conftest import Said, Site
 from tests.sealing import opening_key, publisher
 
@@ -85,6 +88,31 @@ def test_what_is_refused_is_said_in_one_line_and_the_old_one_stays(lab: Lab) -> 
     assert (said.code, "first that was installed" in said.err) == (1, True)
     said = lab.models("rollback", "lrssd-park")
     assert (said.code, "installed are eyes" in said.err) == (1, True)
+
+
+def test_what_would_not_run_is_not_made_current(lab: Lab) -> None:
+    """It does not fit the rules, or the engine computes something else with it."""
+    eyes = lab.site.path / "models" / "eyes"
+    said = lab.models("install", lab.seal(1))
+    assert "none of its backends is installed here; it was not run" in said.out, "recorded answers are no engine"
+    manifest = (eyes / "manifest.yaml").read_text()
+    lab.site.write("models/eyes/manifest.yaml", manifest.replace("person", "human"))
+    said = lab.models("install", lab.seal(2))
+    assert (said.code, said.out) == (1, "") and "rules.nobody" in said.err and "does not know person" in said.err
+    lab.site.edit("{bundle: eyes, backends: [scripted]}", "{bundle: tiny, backends: [auto, onnxruntime]}")
+    shutil.rmtree(eyes)
+    tiny.write(eyes, "onnxruntime")
+    said = lab.models("install", lab.seal(3))
+    assert said.code == 0 and "onnxruntime runs it as its golden outputs say" in said.out
+    for weights, reason in ((tiny.onnx_bytes(boxes=np.zeros((12, 12), np.int8)), "onnxruntime: off"), (b"x", "onnx")):
+        shutil.rmtree(eyes)
+        tiny.write(eyes, "onnxruntime", files={"onnxruntime": weights})
+        said = lab.models("install", lab.seal(4))
+        assert (said.code, said.out) == (1, "") and f"does not run here: {reason}" in said.err
+        assert len(said.err.splitlines()) == 1
+        (lab.site.path / "eyes-4.sealed").unlink()
+    rows = {row["name"]: row for row in lab.models("list", "--json").document["bundles"]}
+    assert (rows["eyes"]["release_seq"], rows["tiny"]["release_seq"]) == (1, 3)
 
 
 def test_rollback_goes_to_a_plain_bundle_only_where_that_may_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,25 @@ def test_what_is_not_for_this_box_is_refused_and_the_old_one_runs_on(
     assert box.starts == 1 and not (box.state / ".incoming-model").exists()
 
 
+def test_with_a_bad_configuration_nothing_changes(
+    box: Box, cloud: Cloud, storage: Storage, publisher: SigningKey, tmp_path: Path
+) -> None:
+    """Somebody edits the file just then: the release that runs is sent again, and a new one."""
+    box.connected()
+    first = tmp_path / "release-eyes-1-0" / "eyes.sealed"
+    pointer = box.state / "models" / "eyes" / "installed.json"
+    before, text = pointer.read_bytes(), box.config.read_text()
+    box.config.write_text(text.replace("type: simulator", "type: simulato"))
+    for name, file in (("again", first), ("new", release(tmp_path, publisher, box, 2))):
+        cloud.command("model-update", name, **offer(storage, file))
+        detail = cloud.answer(name, "failed")["detail"]
+        assert "the one before stays" in detail["reason"] and "simulato" in detail["errors"][0]["message"]
+        assert pointer.read_bytes() == before and box.starts == 1
+    box.config.write_text(text)
+    cloud.command("model-update", "good", **offer(storage, release(tmp_path, publisher, box, 3)))
+    assert cloud.answer("good", "done")["detail"]["release_seq"] == 3
+
+
 def test_nothing_older_than_what_ran_from_its_path(
     box: Box, cloud: Cloud, publisher: SigningKey, tmp_path: Path
 ) -> None:
