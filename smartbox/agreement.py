@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smartbox.errors import BackendError
 from smartbox.manifest import Tolerance
 from smartbox.types import Floats
 
@@ -30,7 +31,10 @@ class Agreement:
 
 
 def compare(got: Mapping[str, Floats], golden: Mapping[str, Floats], tolerance: Tolerance) -> Agreement:
-    """Outputs by name; what is not a number agrees with nothing."""
+    """Outputs by name; what is not a number agrees with nothing. BackendError where the shapes are not the same."""
+    for name, wanted in golden.items():
+        if got[name].shape != wanted.shape:
+            raise BackendError(f"output {name!r} is {got[name].shape}, the golden one {wanted.shape}")
     pairs = [(np.asarray(got[name], np.float64), np.asarray(wanted, np.float64)) for name, wanted in golden.items()]
     errors = [np.abs(value - wanted) for value, wanted in pairs]
     noises = [noise(value, wanted) for value, wanted in pairs]

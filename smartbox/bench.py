@@ -6,20 +6,22 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, ValidationError
 
 from smartbox import decoders, plugins
 from smartbox.agreement import Agreement, compare
 from smartbox.backends._base import BackendSettings, Session
 from smartbox.bundle import Bundle
 from smartbox.decoders import Decoder
-from smartbox.errors import BackendError
+from smartbox.errors import BackendError, ConfigError
 from smartbox.preprocess import prepare
 from smartbox.processor import machine
 from smartbox.trials import Trials
@@ -63,25 +65,37 @@ class Choice:
     """What `auto` stands for on this machine."""
 
     backend: str
-    batch: int
-    ms: float
+    batch: Annotated[int, Field(ge=1, le=256)]
+    ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+_CHOICE = TypeAdapter(Choice)
 
 
 def candidates(bundle: Bundle) -> list[str]:
     """Installed backends that the bundle has weights for, in its order; recorded answers are no engine."""
     known = plugins.names("backends")
-    return [n for n in bundle.manifest.files if n in known and n != "scripted" and _plugin(n).installed()]
+    return [n for n in bundle.manifest.files if n in known and n != "scripted" and _absent(n) is None]
 
 
 def left_out(bundle: Bundle) -> dict[str, str]:
     """Backends that cannot be measured with this bundle, and why."""
     reasons = {}
     for name in plugins.names("backends"):
-        if not _plugin(name).installed():
-            reasons[name] = "its runtime is not installed"
+        if (absent := _absent(name)) is not None:
+            reasons[name] = absent
         elif name not in bundle.manifest.files and name != "scripted":
             reasons[name] = "the bundle has no weights for it"
     return reasons
+
+
+def _absent(name: str) -> str | None:
+    """Why a backend is not to be had on this box; None: it is."""
+    try:
+        installed = _plugin(name).installed()
+    except ConfigError as error:
+        return str(error).removeprefix(f"{name!r} ")
+    return None if installed else "its runtime is not installed"
 
 
 def survey(bundle: Bundle, names: list[str], runs: int = 50) -> list[Measurement]:
@@ -207,13 +221,13 @@ def _times(once: Callable[[], object], runs: int) -> Floats:
 def choose(bundle: Bundle, cache_dir: Path, runs: int = 20) -> Choice:
     """The fastest installed backend that agrees with the golden outputs, measured once per bundle and machine.
 
-    Raises BackendError when none does. A cache that cannot be read or written only costs the measurement again.
+    What was remembered and does not open any more is measured again. Raises BackendError when no backend agrees. A
+    cache that cannot be read or written only costs the measurement again.
     """
-    names = candidates(bundle)
-    if (entry := _remembered(cache_dir / CHOICES).get(_key(bundle, names))) and entry.get("backend") in names:
-        return Choice(str(entry["backend"]), int(entry["batch"]), float(entry["ms"]))
+    if (known := recall(bundle, cache_dir)) and _opens(bundle, known.backend, Trials(cache_dir)):
+        return known
     found: list[Measurement] = []
-    for name in names:
+    for name in candidates(bundle):
         best_ms = min((m.best_batch_ms for m in found if m.agrees and m.best_batch_ms), default=math.inf)
         found.append(_try(bundle, name, runs, Trials(cache_dir), HOPELESS * best_ms))
     choice = remember(bundle, found, cache_dir)
@@ -221,6 +235,16 @@ def choose(bundle: Bundle, cache_dir: Path, runs: int = 20) -> Choice:
         said = "; ".join(f"{m.backend}: {m.error or _disagreement(m)}" for m in found) or "none is installed"
         raise BackendError(f"auto: no backend runs {bundle.name!r} in agreement with its golden outputs: {said}")
     return choice
+
+
+def recall(bundle: Bundle, cache_dir: Path) -> Choice | None:
+    """What was remembered for this bundle on this machine; None: nothing that is of use."""
+    names = candidates(bundle)
+    try:
+        choice = _CHOICE.validate_python(_remembered(cache_dir / CHOICES).get(_key(bundle, names)))
+    except ValidationError:
+        return None
+    return choice if choice.backend in names else None
 
 
 def remember(bundle: Bundle, found: list[Measurement], cache_dir: Path) -> Choice | None:
@@ -241,9 +265,28 @@ def _key(bundle: Bundle, names: list[str]) -> str:
     return f"{bundle.sha256}-{_fingerprint(names)}"
 
 
+def _opens(bundle: Bundle, name: str, trials: Trials) -> bool:
+    """Whether an engine still runs the bundle: its runtime or the weights may have gone bad since it was measured."""
+    key = _trial(bundle, name)
+    if trials.deadly(key):
+        return False
+    trials.begin(key)
+    try:
+        _plugin(name)().open(bundle).close()
+    except BackendError:
+        return False
+    finally:
+        trials.survived(key)
+    return True
+
+
+def _trial(bundle: Bundle, name: str) -> str:
+    return f"{bundle.name} {bundle.sha256[:8]} {name} measured"
+
+
 def _try(bundle: Bundle, name: str, runs: int, trials: Trials, hopeless: float) -> Measurement:
     """Measured, unless measuring it has killed the process before."""
-    key = f"{bundle.name} {bundle.sha256[:8]} {name} measured"
+    key = _trial(bundle, name)
     if trials.deadly(key):
         return Measurement(name, error="the whole process died while it was measured")
     trials.begin(key)
@@ -281,11 +324,17 @@ def _fingerprint(names: list[str]) -> str:
     """Changes with the processor and the runtimes' versions: then it is measured again."""
     parts = [machine()]
     for module in (m for name in names for m in _plugin(name).modules):
-        try:
-            parts.append(f"{module} {version(module)}")
-        except PackageNotFoundError:
-            continue
+        if find_spec(module) is not None:
+            parts += _versions(module)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _versions(module: str) -> list[str]:
+    """Of the distribution of this name, else of those that hold the module, as onnxruntime-gpu does onnxruntime."""
+    try:
+        return [f"{module} {version(module)}"]
+    except PackageNotFoundError:
+        return [f"{name} {version(name)}" for name in sorted({*packages_distributions().get(module, ())})]
 
 
 def _plugin(name: str) -> type[BackendSettings]:

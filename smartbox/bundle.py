@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,6 +26,14 @@ from smartbox.types import Floats, ModelRef
 
 MANIFEST = "manifest.yaml"
 MAX_BYTES = 1_000_000  # of it; a thousand labels take a hundredth
+
+# What numpy and zipfile raise, as a file is torn, of another kind, or compressed in a way that Python does not know.
+_NO_ARRAYS = (
+    *(KeyError, ValueError, TypeError, OSError, EOFError, MemoryError, RuntimeError),
+    *(zlib.error, zipfile.BadZipFile, zipfile.LargeZipFile),
+)
+# What PyYAML's own constructors raise besides YAMLError, as for `!!int ""`.
+_NO_YAML = (yaml.YAMLError, ValueError, RecursionError, IndexError, KeyError, AttributeError, TypeError)
 
 
 class Sealed(Protocol):
@@ -116,7 +125,7 @@ class Bundle:
             with np.load(io.BytesIO(content), allow_pickle=False) as data:
                 inputs = {s.name: data[f"input_{s.name}"] for s in self.manifest.inputs}
                 outputs = {s.name: data[f"output_{s.name}"].astype(np.float32) for s in self.manifest.outputs}
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        except _NO_ARRAYS as error:
             raise BackendError(f"{self.path / entry.path}: golden outputs cannot be read: {error}") from error
         return inputs, outputs
 
@@ -162,7 +171,7 @@ def find(name_or_path: str | Path, search: Sequence[Path]) -> Bundle:
     """The bundle at a path, or the one of that name in the first of the `search` directories that has it."""
     text = str(name_or_path)
     if "/" in text or text.startswith("."):
-        return Bundle.open(Path(text).expanduser())
+        return Bundle.open(at(text))
     for directory in search:
         if (directory / text / MANIFEST).is_file():
             return Bundle.open(directory / text)
@@ -173,12 +182,21 @@ def find(name_or_path: str | Path, search: Sequence[Path]) -> Bundle:
     raise ConfigError(f"no bundle {text!r} in {places}; {hint}bundles there: {', '.join(known) or 'none'}")
 
 
+def at(text: str) -> Path:
+    """A path as people write it. ConfigError where `~name` is nobody's home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{text}: there is no such home directory; write the path from / on") from None
+
+
 def parse(raw: bytes, source: str) -> Manifest:
     """The bytes of a manifest, checked; `source` is what to call it. ConfigError names every bad key."""
     try:
         data = yaml.safe_load(raw)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{source} cannot be read as YAML: {' '.join(str(error).split())}") from None
+    except _NO_YAML as error:
+        said = " ".join(str(error).split()) if isinstance(error, yaml.YAMLError | ValueError) else "a tag does not fit"
+        raise ConfigError(f"{source} cannot be read as YAML: {said}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{source} holds {type(data).__name__}, not a mapping: it is empty or torn")
     try:

@@ -79,7 +79,11 @@ def test_what_is_no_bundle_is_a_config_error(tmp_path: Path, directory: Path) ->
 
 
 def test_a_torn_manifest_is_named(directory: Path) -> None:
-    for text, match in ((b"", "empty or torn"), (b"name: [", "cannot be read"), (b"\xff\xfe\xff", "manifest.yaml")):
+    tags = [b'a: !!int ""', b"a: !!bool maybe", b"a: !!timestamp foo"]
+    for text, match in (
+        *((b"", "empty or torn"), (b"name: [", "cannot be read"), (b"\xff\xfe\xff", "manifest.yaml")),
+        *((tag, "cannot be read as YAML: a tag does not fit") for tag in tags),
+    ):
         (directory / "manifest.yaml").write_bytes(text)
         with pytest.raises(ConfigError, match=match):
             Bundle.open(directory)
