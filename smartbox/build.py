@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from smartbox import decoders
-from smartbox.bundle import MANIFEST, Bundle, find
+from smartbox.bundle import MANIFEST, Bundle, at, find
 from smartbox.closeup import LABELS, Closeup, Kind
 from smartbox.config import Config, default_state_dir
 from smartbox.episodes import RuleRunner
@@ -57,6 +57,22 @@ def library(config: Config) -> Library:
     return Library(tuple(bundle_dirs(state)), Shelf(state, keyring(config)), killed=Trials(state).killed)
 
 
+def library_of(config: Config | None) -> Library:
+    """The same where there may be no configuration: then nobody's signature is trusted."""
+    if config is not None:
+        return library(config)
+    state = default_state_dir()
+    return Library(tuple(bundle_dirs(state)), Shelf(state, Keyring(state)))
+
+
+def looked_for(name_or_path: str, books: Library) -> tuple[Bundle, list[str]]:
+    """As `Library.find`, for what is given on a command line: a file that lies here is meant before a name is."""
+    path = at(name_or_path)
+    if path.is_file() or "/" in name_or_path:
+        return books.find(str(path.absolute()))
+    return books.find(name_or_path)
+
+
 @dataclass(frozen=True)
 class Parts:
     """Everything inert that a configuration stands for."""
@@ -84,6 +100,9 @@ def parts(
             bundles[name], reasons = books.find(model.bundle, sealed_only=model.sealed)
         except ConfigError as error:
             problems += [Problem(f"models.{name}.bundle", str(problem)) for problem in error.problems]
+        except OSError as error:
+            text = f"{error.filename} cannot be looked into: {error.strerror}"
+            problems.append(Problem(f"models.{name}.bundle", text))
         else:
             refused |= {name: "; ".join(reasons)} if reasons else {}
     problems += _rule_problems(config, bundles) + _closeup_problems(config, bundles) + _slot_problems(config)

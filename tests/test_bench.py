@@ -1,5 +1,6 @@
 """Measuring backends: what agrees, what is chosen, what is remembered."""
 
+import hashlib
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smartbox import bench, config, gemm, plugins, race
+from smartbox import bench, build, config, gemm, plugins, race
+from smartbox import bundle as bundles
 from smartbox.__main__ import main
 from smartbox.bench import Measurement, mark_fastest
 from smartbox.errors import BackendError
+from smartbox.manifest import Golden
 from smartbox.model import Model
 from tests import tiny
 
@@ -65,12 +68,93 @@ def test_a_choice_is_measured_once_per_bundle_and_machine(tmp_path: Path) -> Non
     assert bench.choose(bundle, state, runs=3).ms != 123.0
 
 
-def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_no_obstacle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert (
-        bench.choose(tiny.write(tmp_path / "tiny", "onnxruntime"), blocked / "state", runs=1).backend == "onnxruntime"
+    bundle = tiny.write(tmp_path / "tiny", "onnxruntime")
+    assert bench.choose(bundle, blocked / "state", runs=1).backend == "onnxruntime"
+    monkeypatch.setenv("STATE_DIRECTORY", str(blocked / "state"))
+    assert main(["bench", "--bundle", str(bundle.path), "--runs", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "auto would be onnxruntime" in out and "remembered" not in out
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"backend": "onnxruntime"},
+        {"backend": "onnxruntime", "batch": 0, "ms": 1.0},
+        {"backend": "onnxruntime", "batch": "many", "ms": 1.0},
+        {"backend": "onnxruntime", "batch": 1, "ms": float("nan")},
+        {"backend": "abacus", "batch": 1, "ms": 1.0},
+        ["onnxruntime"],
+    ],
+)
+def test_a_bad_entry_is_measured_again(tmp_path: Path, entry: Any) -> None:
+    bundle, state = tiny.write(tmp_path / "tiny", "onnxruntime"), tmp_path / "state"
+    first = bench.choose(bundle, state, runs=1)
+    (key,) = json.loads((state / bench.CHOICES).read_text())
+    (state / bench.CHOICES).write_text(json.dumps({key: entry}))
+    again = bench.choose(bundle, state, runs=1)
+    assert (again.backend, again.batch >= 1) == (first.backend, True)
+    assert bench.recall(bundle, state) == again
+
+
+def test_a_choice_that_does_not_open_any_more_is_measured_again(tmp_path: Path) -> None:
+    bundle, state = tiny.write(tmp_path / "tiny"), tmp_path / "state"
+    bench.choose(bundle, state, runs=1)
+    (key,) = json.loads((state / bench.CHOICES).read_text())
+    (state / bench.CHOICES).write_text(json.dumps({key: {"backend": "onnxruntime", "batch": 1, "ms": 0.0}}))
+    (bundle.path / "tiny.onnx").write_bytes(b"gone bad")
+    model = Model(bundle, [("auto", None), ("onnxruntime", plugins.load("backends", "onnxruntime")())], state)
+    model.run([tiny.INPUT[0]])
+    assert model.ref.backend in ("tflite", "mnn")
+    model.close()
+
+
+@pytest.mark.parametrize("golden", ["empty", "short", "compressed"])
+def test_golden_outputs_that_are_none_make_no_choice(tmp_path: Path, golden: str) -> None:
+    """The next entry of the list runs."""
+    bundle = tiny.write(tmp_path / "tiny", "onnxruntime")
+    path = bundle.path / "golden.npz"
+    if golden == "short":
+        bundles.write_golden(bundle.path, {"image": tiny.INPUT}, tiny.float_outputs(tiny.INPUT[:1]), {})
+    else:
+        content = bytearray(path.read_bytes())
+        content[60:120] = bytes(60)
+        path.write_bytes(b"" if golden == "empty" else content)
+    raw = path.read_bytes()
+    entry = Golden(sha256=hashlib.sha256(raw).hexdigest(), bytes=len(raw))
+    bundle = bundles.write(bundle.path, bundle.manifest.model_copy(update={"golden": entry}))
+    with pytest.raises(BackendError, match="no backend runs 'tiny'"):
+        bench.choose(bundle, tmp_path / "state", runs=1)
+    model = Model(bundle, [("auto", None), ("onnxruntime", plugins.load("backends", "onnxruntime")())], tmp_path)
+    model.run([tiny.INPUT[0]])
+    assert model.ref.backend == "onnxruntime"
+    model.close()
+
+
+def test_another_version_under_another_name_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As onnxruntime-gpu has the module onnxruntime."""
+    info = tmp_path / "site" / "acme_gpu-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "top_level.txt").write_text("acme_engine\n")
+    (info / "entry_points.txt").write_text("[smartbox.backends]\nacme = acme_engine\nbad = acme_missing\n")
+    (tmp_path / "site" / "acme_engine.py").write_text(
+        "from smartbox.backends.scripted import Plugin as Scripted\n\n\n"
+        "class Plugin(Scripted):\n    modules = ('acme_engine',)\n"
     )
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    bundle, state = tiny.write(tmp_path / "tiny", "onnxruntime"), tmp_path / "state"
+    files = {name: bundle.manifest.files["onnxruntime"] for name in ("onnxruntime", "acme", "bad")}
+    bundle = bundles.write(bundle.path, bundle.manifest.model_copy(update={"files": files}))
+    for number in ("1.0", "1.1"):
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-gpu\nVersion: {number}\n")
+        bench.choose(bundle, state, runs=1)
+    assert len(json.loads((state / bench.CHOICES).read_text())) == 2
+    assert bench.left_out(bundle)["bad"].startswith("cannot be loaded: No module named 'acme_missing'")
 
 
 def test_the_command_prints_one_document_and_marks_the_fastest(
@@ -156,7 +240,30 @@ def test_a_part_of_the_backends_is_no_choice(tmp_path: Path, monkeypatch: pytest
     bundle = tiny.write(tmp_path / "tiny")
     assert main(["bench", "--bundle", str(bundle.path), "--backend", "onnxruntime", "--runs", "1"]) == 0
     assert not (tmp_path / "state").exists()
-    assert main(["bench", "--bundle", str(bundle.path), "-c", "x.yaml"]) == 2
+
+
+def test_one_broken_bundle_is_left_out_with_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STATE_DIRECTORY", "SMARTBOX_MODELS"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(build, "bundle_dirs", lambda _: [tmp_path])  # without the shipped ones, which take long
+    tiny.write(tmp_path / "good", "onnxruntime")
+    (tiny.write(tmp_path / "bad", "onnxruntime").path / "manifest.yaml").write_text('a: !!int ""')
+    assert main(["bench", "--runs", "1", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [Path(row["name"]).name for row in json.loads(out)["bundles"]] == ["tiny"]
+    assert "left out bad: " in err and "cannot be read as YAML" in err
+
+
+def test_what_is_not_a_number_is_null(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = tiny.write(tmp_path / "tiny", "onnxruntime")
+    outputs = {name: np.full_like(value, np.nan) for name, value in tiny.float_outputs(tiny.INPUT).items()}
+    golden = bundles.write_golden(bundle.path, {"image": tiny.INPUT}, outputs, {})
+    bundles.write(bundle.path, bundle.manifest.model_copy(update={"golden": golden}))
+    assert main(["bench", "--bundle", str(bundle.path), "--runs", "1", "--json"]) == 1
+    (row,) = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["bundles"]
+    assert row["measurements"][0]["max_abs_error"] is None
 
 
 def test_the_peak_is_a_product_that_every_engine_computes(tmp_path: Path) -> None:

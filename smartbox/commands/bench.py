@@ -5,19 +5,22 @@ What is fastest and agrees is remembered in the state directory, and is what `au
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from smartbox import bench, gemm, plugins, race
+from smartbox import bench, decoders, gemm, plugins, race
 from smartbox import config as configuration
-from smartbox.build import bundle_dirs, bundle_of, parts
-from smartbox.bundle import Bundle, installed
+from smartbox.build import bundle_dirs, library_of, looked_for, parts
+from smartbox.bundle import MANIFEST, Bundle, installed
 from smartbox.closeup import EVERY
-from smartbox.commands._args import UsageError, count, positive
-from smartbox.config import default_state_dir
+from smartbox.commands._args import count, positive
+from smartbox.config import Config, default_state_dir
+from smartbox.errors import ConfigError
+from smartbox.library import Library
 from smartbox.processor import machine
 
 CROPS = 40  # slots of a camera that the cost of a classifier is told for
@@ -26,7 +29,7 @@ EXAMPLE = "smartbox bench -c /etc/smartbox/smartbox.yaml --fps 5"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="its bundles, and its state directory")
-    parser.add_argument("--bundle", metavar="B", help="name or path of a bundle; default: all that are found")
+    parser.add_argument("--bundle", metavar="B", help="name or path of a bundle, sealed ones with -c; default: all")
     known = plugins.names("backends")
     parser.add_argument("--backend", metavar="X", action="append", choices=known, help="only this; may be repeated")
     peer = "another detector to compare with: a bundle, a YOLOX (.onnx), an OpenVINO IR (.xml); may be repeated"
@@ -37,16 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    if args.config and args.bundle:
-        raise UsageError("give -c or --bundle, not both: -c names the bundles")
     bundles, state_dir = _bundles(args)
     if not bundles:
         places = ", ".join(map(str, bundle_dirs(state_dir)))
-        print(f"smartbox bench: no bundle in {places}; name one with --bundle", file=sys.stderr)
+        _say(f"no bundle in {places}; name one with --bundle")
         return 1
     rows = [_row(bundle, args, state_dir) for bundle in bundles]
     if args.json:
-        print(json.dumps({"machine": machine(), "fps": args.fps, "bundles": rows}, indent=2))
+        print(json.dumps(_finite({"machine": machine(), "fps": args.fps, "bundles": rows}), indent=2))
     else:
         print(machine())
         for row in rows:
@@ -56,13 +57,53 @@ def main(args: argparse.Namespace) -> int:
 
 def _bundles(args: argparse.Namespace) -> tuple[list[Bundle], Path]:
     """What to measure, and where the choice is to be remembered."""
-    if args.config:
-        made = parts(configuration.load(args.config))
-        return list({b.path: b for b in made.bundles.values()}.values()), made.config.box.state_dir
-    state_dir = default_state_dir()
+    config = configuration.load(args.config) if args.config else None
+    state_dir = config.box.state_dir if config else default_state_dir()
     if args.bundle:
-        return [bundle_of(args.bundle)], state_dir
-    return [Bundle.open(path) for path in installed(bundle_dirs(state_dir))], state_dir
+        return [_named(args.bundle, config)], state_dir
+    if config:
+        return list({b.path: b for b in parts(config).bundles.values()}.values()), state_dir
+    return _found(library_of(None)), state_dir
+
+
+def _named(name: str, config: Config | None) -> Bundle:
+    """The one that the box would run. ConfigError where that is a sealed one, and nothing says whom to trust."""
+    here = (Path(name) / MANIFEST).is_file()  # a directory that lies here is nearer than what is installed
+    bundle, refused = looked_for(str(Path(name).absolute()) if here else name, library_of(config))
+    if refused and config is None:
+        raise ConfigError("; ".join(refused))
+    for reason in refused:
+        _say(f"passed over: {reason}")
+    return bundle
+
+
+def _found(books: Library) -> list[Bundle]:
+    """All that run; one that does not is left out with a word."""
+    bundles = []
+    for name in dict.fromkeys([*(path.name for path in installed(books.places)), *books.shelf.names()]):
+        try:
+            bundle, refused = books.find(name)
+            decoders.build(bundle.manifest)
+        except ConfigError as error:
+            refused = [" ".join(str(error).split())]
+        if refused:
+            _say(f"left out {name}: {'; '.join(refused)}")
+        else:
+            bundles.append(bundle)
+    return bundles
+
+
+def _say(text: str) -> None:
+    print(f"smartbox bench: {text}", file=sys.stderr)
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: null."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _row(bundle: Bundle, args: argparse.Namespace, state_dir: Path) -> dict[str, Any]:
@@ -79,7 +120,9 @@ def _row(bundle: Bundle, args: argparse.Namespace, state_dir: Path) -> dict[str,
         "golden": bundle.manifest.golden is not None,
         "measurements": [asdict(m) | _derived(m, bundle, args.fps, peaks.get(m.backend)) for m in found],
         "chosen": choice and choice.backend,
-        "remembered_in": str(state_dir / bench.CHOICES) if choice else None,
+        "remembered_in": str(state_dir / bench.CHOICES)
+        if choice and bench.recall(bundle, state_dir) == choice
+        else None,
         "left_out": {} if args.backend else bench.left_out(bundle),
         "race": [asdict(place) for place in race.run(bundle, working, args.peer, args.runs)] if args.peer else [],
     }
@@ -130,7 +173,9 @@ def _table(row: dict[str, Any], fps: float) -> str:
         text.append(f"{m['backend']}: {m['error']}" if m["error"] else _said(m, fps, row["task"]))
     text += [f"{m['backend']} disagrees: {m['caveat']}" for m in row["measurements"] if m["caveat"]]
     text += [f"{name}: {why}" for name, why in row["left_out"].items()]
-    if row["chosen"]:
+    if row["chosen"] and not row["remembered_in"]:
+        text.append(f"auto would be {row['chosen']} for {row['name']}, but the state directory takes no file")
+    elif row["chosen"]:
         text.append(f"auto is now {row['chosen']} for {row['name']}, remembered in {row['remembered_in']}")
     return "\n".join([f"\n{row['name']} {row['version']}", *text, *_race(row["race"])])
 

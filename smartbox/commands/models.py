@@ -133,7 +133,7 @@ def _all(books: Library) -> list[str]:
 
 def _opened(name: str, books: Library, verify: bool) -> dict[str, Any]:
     try:
-        bundle, refused = books.find(name)
+        bundle, refused = build.looked_for(name, books)
         decoders.build(bundle.manifest)
     except SmartboxError as error:
         problems = [str(p) for p in error.problems] if isinstance(error, ConfigError) else [str(error)]

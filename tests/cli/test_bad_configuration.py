@@ -358,3 +358,12 @@ def test_a_good_file_is_told_as_a_plan(site: Site, smartbox: Callable[..., Said]
     assert (said.code, said.err) == (0, "")
     assert said.document["plan"]["rules"]["nobody"]["watches"] == {"gate": ["yard"]}
     assert json.dumps(said.document["problems"]) == "[]"
+
+
+@pytest.mark.parametrize("bundle", ["e" * 300, "./" + "e" * 300])
+def test_a_bundle_that_cannot_be_looked_for(site: Site, smartbox: Callable[..., Said], bundle: str) -> None:
+    site.edit("bundle: eyes", f"bundle: {bundle}")
+    said = smartbox("check", "-c", site.config, "--json")
+    assert said.code == 78
+    assert [problem["path"] for problem in said.document["problems"]] == ["models.eyes.bundle"]
+    assert "File name too long" in said.document["problems"][0]["message"]

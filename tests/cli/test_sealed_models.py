@@ -235,6 +235,28 @@ def test_no_message_tells_a_private_key(site: Site, smartbox: Smartbox, place: s
         assert "free" in place or "this is a private key; give the .pub" in said.out + said.err
 
 
+def test_bench_measures_what_the_box_would_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = lab.seal(1)
+    assert lab.models("install", release).code == 0
+    monkeypatch.setenv("STATE_DIRECTORY", str(lab.site.path / "state"))
+    measured = ["--backend", "scripted", "--runs", "1", "--json"]
+    for name in ("eyes", release, release.name):
+        said = lab.smartbox("bench", "-c", lab.site.config, "--bundle", name, *measured)
+        assert [row["name"] for row in said.document["bundles"]] == ["eyes"], said.err
+    for name in ("eyes", release):
+        said = lab.smartbox("bench", "--bundle", name, *measured)
+        assert (said.code, "nobody is trusted" in said.err, "give -c" in said.err) == (78, True, True)
+
+
+def test_verify_takes_a_file_that_lies_here(lab: Lab) -> None:
+    name = lab.seal(1).name
+    said = lab.models("verify", name, "--json")
+    assert said.code == 0, said.out
+    assert [row["name"] for row in said.document["bundles"]] == ["eyes"]
+    said = lab.models("verify", "~nosuch/eyes", "--json")
+    assert (said.code, "no such home directory" in said.out) == (1, True)
+
+
 def test_lab_seal_tells_no_private_key(lab: Lab) -> None:
     eyes, out = lab.site.path / "models" / "eyes", lab.site.path / "out.sealed"
     pem = lab.key.read_text()
