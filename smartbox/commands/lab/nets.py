@@ -134,7 +134,7 @@ PARTS = (
     Part(
         "restore",
         "a shipped bundle's weights as a checkpoint, to go on training from",
-        "smartbox lab restore models/lrssd-park --recipe models/lrssd-park/recipe.yaml -o var/lab/run/checkpoint.pt",
+        "smartbox lab restore models/lrssd-park --recipe models/lrssd-park/recipe.yaml -o var/lab/start/checkpoint.pt",
         "torch",
         _restore_arguments,
         _restore,
