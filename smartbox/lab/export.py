@@ -21,6 +21,7 @@ from smartbox.lab.macs import count
 from smartbox.lab.quantize import FakeQuant, calibrate, freeze
 from smartbox.lab.recipe import Recipe
 from smartbox.lab.train_detect import DEVIATION, MEAN, normalise
+from smartbox.lab.training import weights
 from smartbox.manifest import Cost, DecoderSpec, InputSpec, Manifest, ModelFile, OutputSpec, Provenance
 from smartbox.preprocess import prepare
 from smartbox.simulation import frames
@@ -37,9 +38,9 @@ class Release:
 
 
 def restore(recipe: Recipe, checkpoint: Path) -> Any:
-    """The averaged net of a checkpoint, in eval."""
+    """The averaged net of a checkpoint, in eval. BackendError where it is of another recipe."""
     net = recipe.net.build(len(recipe.labels))
-    net.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["ema"])
+    net.load_state_dict(weights(checkpoint, recipe))
     return net.eval()
 
 

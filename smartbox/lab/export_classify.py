@@ -17,15 +17,16 @@ from smartbox.lab.quantize import FakeQuant, calibrate, freeze
 from smartbox.lab.recipe_classify import ClassifyRecipe
 from smartbox.lab.sets import Examples
 from smartbox.lab.train_classify import build, gather, normalise, plain
+from smartbox.lab.training import weights
 from smartbox.manifest import Cost, DecoderSpec, InputSpec, Manifest, ModelFile, OutputSpec
 
 GOLDEN = 4  # examples
 
 
 def restore(recipe: ClassifyRecipe, checkpoint: Path) -> Any:
-    """The averaged net of a checkpoint, in eval."""
+    """The averaged net of a checkpoint, in eval. BackendError where it is of another recipe."""
     net = build(recipe)
-    net.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["ema"])
+    net.load_state_dict(weights(checkpoint, recipe))
     return net.eval()
 
 

@@ -23,12 +23,24 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from smartbox.errors import ConfigError, Problem
-from smartbox.lab.curve import draw
+from smartbox.lab.curve import draw, upto
 from smartbox.lab.parallel import ALONE, Ranks
 from smartbox.lab.recipe import Stage
 from smartbox.lab.recipe_classify import ClassifyRecipe, Input
 from smartbox.lab.sets import DataSet, Examples, Part
-from smartbox.lab.training import Average, Descent, rate, resumed, save
+from smartbox.lab.training import (
+    Average,
+    Descent,
+    beginning,
+    finite,
+    kept,
+    made_for,
+    rate,
+    resumed,
+    save,
+    told,
+    unbroken,
+)
 
 NOTE_EVERY = 20
 SAVE_EVERY = 200
@@ -106,15 +118,30 @@ class Trainer:
         )
         self.average = Average(self.net, recipe.ema)
         self.step, self.seconds = 0, 0.0
+        self.settled = False  # whether `_settle` was the last that was done
 
     def _begin_with(self, path: Path) -> None:
-        own = self.net.state_dict()
-        given = torch.load(path, weights_only=True, map_location="cpu")["ema"]
+        own, given = self.net.state_dict(), beginning(path)
         fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+        if not any(v.ndim > 1 for v in fitting.values()):
+            raise ConfigError([Problem("start", f"{path} is of another net: none of its layers fits the recipe's")])
+        if len(fitting) < len(own):
+            told(self.ranks, f"start: {len(fitting)} of {len(own)} tensors are as in {path}, the others begin anew")
         self.net.load_state_dict(own | fitting)
+
+    @property
+    def where(self) -> str:
+        return f"step {self.step}"
+
+    @property
+    def over(self) -> bool:
+        """Whether it has done its steps, or its time is up."""
+        return rate(Stage(**self.recipe.schedule.model_dump()), self.step, self.seconds)[0] >= 1.0
 
     def save(self, path: Path) -> None:
         state = {
+            "made_for": made_for(self.recipe),
+            "settled": self.settled,
             "ema": self.average.net.state_dict(),
             "net": self.net.state_dict(),
             **self.descent.state(),
@@ -130,6 +157,7 @@ class Trainer:
         self.descent.resume(state)
         self.step, self.average.updates = state["at"]
         self.seconds = state["seconds"]
+        self.settled = state.get("settled", False)
 
     def learn(self, arrays: Any, classes: Any, lr: float) -> tuple[float, float]:
         """One step, of this rank's share of the batch; (loss, share that was right) of the whole batch."""
@@ -138,11 +166,12 @@ class Trainer:
         with self.descent.autocast():
             logits = self.net(normalise(arrays.to(self.device), self.recipe.input)).float()
         loss = F.cross_entropy(logits, classes, label_smoothing=self.recipe.smooth) * part
-        self.descent.step(loss, lr)
+        norm = self.descent.step(loss, lr)
         self.average.update(self.net)
-        self.step += 1
         right = (logits.argmax(1) == classes).float().mean() * part
         error, share = self.ranks.total([float(loss.detach()), float(right)])
+        finite([error, norm], self.where, lr)
+        self.step += 1
         return error, share
 
 
@@ -188,17 +217,22 @@ def train(recipe: ClassifyRecipe, out: Path, threads: int = 0, ranks: Ranks = AL
     ranks.share(recipe.schedule.batch, "schedule.batch")
     trainer = Trainer(recipe, ranks)
     checkpoint = resumed(trainer, out, threads, ranks)
+    if trainer.settled and trainer.over:
+        told(ranks, f"{checkpoint}: its {trainer.step} steps are finished already; raise `schedule.steps` to train on")
+        return checkpoint
+    trainer.settled = False
     with ranks.in_turn():
         batches = Batches(recipe, gather(recipe, "train"), ranks)
     held_out: Any = plain(recipe, gather(recipe, "val")) if ranks.first else ((), ())
     table = ranks.table(out / "curve.csv")
-    fresh = not table.exists()
+    upto(table, COLUMNS, {"step": trainer.step})
     with table.open("a", newline="", buffering=1) as file:
         curve = csv.writer(file)
-        if fresh:
-            curve.writerow(COLUMNS)
-        _run(trainer, batches, held_out, curve, checkpoint)
+        with kept(trainer, checkpoint):
+            _run(trainer, batches, held_out, curve, checkpoint)
+        trainer.save(checkpoint)
         _settle(trainer, batches)
+        trainer.settled = True
         curve.writerow([trainer.step, f"{trainer.seconds:.0f}", "", "", "", *_check(trainer, held_out)])
     trainer.save(checkpoint)
     if ranks.first:
@@ -217,10 +251,11 @@ def _run(trainer: Trainer, batches: Batches, held_out: Any, curve: Any, checkpoi
         done, lr = rate(stage, trainer.step, trainer.seconds)
         if done >= 1.0:
             break
-        now = trainer.learn(arrays, classes, lr)
+        with unbroken():
+            now = trainer.learn(arrays, classes, lr)
+            moment = time.monotonic()
+            trainer.seconds, last = trainer.ranks.lead(trainer.seconds + moment - last), moment
         mean = [0.95 * m + 0.05 * n for m, n in zip(mean, now, strict=True)] if mean else list(now)
-        moment = time.monotonic()
-        trainer.seconds, last = trainer.ranks.lead(trainer.seconds + moment - last), moment
         if trainer.step % NOTE_EVERY == 0:
             checked = _check(trainer, held_out) if trainer.step % SAVE_EVERY == 0 else ("", "")
             curve.writerow([trainer.step, f"{trainer.seconds:.0f}", f"{lr:.2e}", *(f"{m:.4f}" for m in mean), *checked])

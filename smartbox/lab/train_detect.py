@@ -13,14 +13,15 @@ from typing import Any, cast
 import cv2
 import numpy as np
 import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from smartbox.errors import ConfigError, SourceError
+from smartbox.errors import BackendError, ConfigError, Problem, SourceError
 from smartbox.lab import boxtable, pseudo, simulated
 from smartbox.lab.assign import Targets, cells, losses
 from smartbox.lab.augment import Augment, Example
-from smartbox.lab.curve import draw
+from smartbox.lab.curve import draw, upto
 from smartbox.lab.data import Picture, load, read_image
 from smartbox.lab.distil import Imitation, Lesson, Teacher
 from smartbox.lab.nets.lrssd import Lrssd
@@ -30,7 +31,19 @@ from smartbox.lab.pseudo import ambiguous, join
 from smartbox.lab.recipe import DataSet, Recipe, Stage
 from smartbox.lab.sets._split import tell
 from smartbox.lab.slim import slim, spec_of
-from smartbox.lab.training import Average, Descent, rate, resumed, save
+from smartbox.lab.training import (
+    Average,
+    Descent,
+    beginning,
+    finite,
+    kept,
+    made_for,
+    rate,
+    resumed,
+    save,
+    told,
+    unbroken,
+)
 
 SAVE_EVERY = 100
 FEATURES, COCO = 128, 80  # of YOLOX-nano's last layers, and the classes it knows
@@ -138,14 +151,31 @@ def boxed(folder: Path, table: Path, label: int) -> list[Picture]:
 
 
 def begin(path: Path, like: Lrssd | Ssd) -> Lrssd | Ssd:
-    """The net of a checkpoint, cut down to the widths of `like` where it is wider."""
-    state = torch.load(path, weights_only=True, map_location="cpu")["ema"]
-    if isinstance(like, Ssd):
-        like.load_state_dict(state)
-        return like
-    net = Lrssd(spec_of(state))
-    net.load_state_dict(state)
-    return net if net.spec == like.spec else slim(net, like.spec)
+    """The net of a checkpoint, cut down to the widths of `like` where it is wider. ConfigError where it is another."""
+    state = beginning(path)
+    try:
+        if isinstance(like, Ssd):
+            like.load_state_dict(state)
+            return like
+        net = Lrssd(spec_of(state))
+        net.load_state_dict(state)
+        return net if net.spec == like.spec else slim(net, like.spec)
+    except (KeyError, RuntimeError):
+        raise ConfigError([Problem("start", f"{path} is of another net than the recipe's")]) from None
+    except ValueError as error:
+        raise ConfigError([Problem("start", f"{path}: {error}")]) from None
+
+
+def check_teacher(path: Path) -> None:
+    """ConfigError unless it is a detector that can be imitated; the process that draws batches opens it later."""
+    try:
+        lesson = Teacher(path)(np.zeros((1, 32, 32, 3), np.uint8))
+    except (DecodeError, OSError) as error:
+        raise ConfigError([Problem("distil", f"{path} is no ONNX file; give an export of YOLOX-nano")]) from error
+    found = (lesson.features[0].shape[1], lesson.scores[0].shape[1] - 1)
+    if found != (FEATURES, COCO):
+        sizes = "{} features and {} classes".format
+        raise ConfigError([Problem("distil", f"{path} has {sizes(*found)}, YOLOX-nano {sizes(FEATURES, COCO)}")])
 
 
 class Trainer:
@@ -168,8 +198,13 @@ class Trainer:
         self.average = Average(self.net, recipe.ema)
         self.stage, self.step, self.seconds = 0, 0, 0.0
 
+    @property
+    def where(self) -> str:
+        return f"stage {self.stage}, step {self.step}"
+
     def save(self, path: Path) -> None:
         state = {
+            "made_for": made_for(self.recipe),
             "ema": self.average.net.state_dict(),
             "net": self.net.state_dict(),
             "imitation": self.imitation.state_dict(),
@@ -181,6 +216,13 @@ class Trainer:
             save(state, path)
 
     def resume(self, state: dict[str, Any]) -> None:
+        """BackendError where the recipe has got a teacher since, or lost it: its part of the training is missing."""
+        if bool(state["imitation"]) != bool(self.recipe.distil):
+            had = "with" if state["imitation"] else "without"
+            raise BackendError(
+                f"distil: this run was begun {had} it; leave the recipe as it was, or name the checkpoint in `start:` "
+                "and give another directory"
+            )
         self.average.net.load_state_dict(state["ema"])
         self.net.load_state_dict(state["net"])
         self.imitation.load_state_dict(state["imitation"])
@@ -200,10 +242,12 @@ class Trainer:
         logits, coarse, final = (t if t is None else t.float() for t in self.net.flat(levels))
         where = cells(images.shape[1:3], self.net.strides, device)
         loss = losses(logits, coarse, final, where, [t.to(device) for t in targets], ranks)
-        self.descent.step(loss.total + imitate * copied, lr)
+        norm = self.descent.step(loss.total + imitate * copied, lr)
         self.average.update(self.net)
         parts = loss.parts | ({"imitation": copied.item()} if lesson else {})
-        return dict(zip(parts, ranks.total(parts.values()), strict=True))
+        found = dict(zip(parts, ranks.total(parts.values()), strict=True))
+        finite([*found.values(), norm], self.where, lr)
+        return found
 
 
 def train(recipe: Recipe, out: Path, threads: int = 0, ranks: Ranks = ALONE) -> Path:
@@ -213,15 +257,19 @@ def train(recipe: Recipe, out: Path, threads: int = 0, ranks: Ranks = ALONE) -> 
     """
     for i, planned in enumerate(recipe.stages):
         ranks.share(planned.batch, f"stages.{i}.batch")
+    if recipe.distil:
+        check_teacher(recipe.distil)
     trainer = Trainer(recipe, ranks)
     checkpoint = resumed(trainer, out, threads, ranks)
+    if trainer.stage >= len(recipe.stages):
+        told(ranks, f"{checkpoint}: its stages are all finished already; add one to train on")
+        return checkpoint
     with ranks.in_turn():
         pictures, weights = gather(recipe)
     table = ranks.table(out / "curve.csv")
-    with table.open("a", newline="", buffering=1) as file:
+    upto(table, columns(recipe), {"stage": trainer.stage, "step": trainer.step})
+    with table.open("a", newline="", buffering=1) as file, kept(trainer, checkpoint):
         curve = csv.writer(file)
-        if not file.tell():
-            curve.writerow(columns(recipe))
         while trainer.stage < len(recipe.stages):
             stage = recipe.stages[trainer.stage]
             seed = recipe.seed + 1000 * trainer.stage + trainer.step
@@ -255,11 +303,13 @@ def run(trainer: Trainer, stage: Stage, loader: Any, curve: Any, checkpoint: Pat
         done, lr = rate(stage, trainer.step, trainer.seconds)
         if done >= 1.0:
             return
-        for key, value in trainer.learn(images, targets, lr, lesson, stage.imitate).items():
+        with unbroken():
+            found = trainer.learn(images, targets, lr, lesson, stage.imitate)
+            now = time.monotonic()
+            seconds = trainer.ranks.lead(trainer.seconds + now - last)
+            trainer.step, trainer.seconds, last = trainer.step + 1, seconds, now
+        for key, value in found.items():
             mean[key] = value if key not in mean else 0.98 * mean[key] + 0.02 * value
-        now = time.monotonic()
-        seconds = trainer.ranks.lead(trainer.seconds + now - last)
-        trainer.step, trainer.seconds, last = trainer.step + 1, seconds, now
         if trainer.step % 20 == 0:
             curve.writerow(
                 [trainer.stage, trainer.step, f"{trainer.seconds:.0f}", f"{lr:.2e}"]

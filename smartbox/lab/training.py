@@ -1,15 +1,36 @@
 """What the trainers share: averaged weights, the rate's course, a step downhill, and a checkpoint that is whole."""
 
 import copy
+import io
 import math
-from collections.abc import Iterable
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
+from smartbox.errors import BackendError, ConfigError, Problem, SmartboxError, StorageError
 from smartbox.lab.parallel import Ranks
 from smartbox.lab.recipe import Mixed, Stage
+from smartbox.settings import Settings
+
+# What torch.load raises, as the file is torn, is none, or holds something else.
+NO_CHECKPOINT = (OSError, EOFError, RuntimeError, UnpicklingError, AttributeError, KeyError, TypeError, ValueError)
+
+
+class DivergedError(SmartboxError):
+    """A training whose numbers ran away."""
+
+    def __init__(self, where: str, lr: float) -> None:
+        super().__init__(
+            f"{where}: loss or gradient is no finite number any more, at a rate of {lr:.2e}; lower `lr` or lengthen "
+            "`warmup`. What was saved before is as it was, and the same command goes on from there"
+        )
 
 
 class Average:
@@ -81,17 +102,21 @@ class Descent:
         """To compute the net in."""
         return torch.autocast(self.ranks.device, self.dtype or torch.bfloat16, enabled=self.dtype is not None)
 
-    def step(self, loss: Any, lr: float) -> None:
-        """loss: this rank's part of a sum over all ranks."""
+    def step(self, loss: Any, lr: float) -> float:
+        """The norm of the net's gradient. loss: this rank's part of a sum over all ranks.
+
+        Where float16 is scaled, a step that overflows is left out, and 0 is told.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.ranks.add_gradients(self.parameters)  # while scaled: what overflows in one rank is left out by all
         self.scaler.unscale_(self.optimizer)
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        return 0.0 if self.scaler.is_enabled() else float(norm)
 
     def state(self) -> dict[str, Any]:
         """Its part of a checkpoint."""
@@ -104,11 +129,56 @@ class Descent:
             self.scaler.load_state_dict(state["scaler"])
 
 
+def finite(values: Iterable[float], where: str, lr: float) -> None:
+    """DivergedError unless all are numbers; where: stage and step."""
+    if not all(map(math.isfinite, values)):
+        raise DivergedError(where, lr)
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Ctrl-C in here is heard at its end, so that what it changes is never half changed."""
+    if threading.current_thread() is not threading.main_thread():  # no other can be interrupted
+        yield
+        return
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if heard and callable(before):
+        before(signal.SIGINT, None)
+
+
 def save(state: dict[str, Any], path: Path) -> None:
-    """The old checkpoint or the new one, never half."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+    """The old checkpoint or the new one, never half. StorageError where the disk refuses."""
+    part, whole = path.with_suffix(".part"), io.BytesIO()
+    torch.save(state, whole)
+    try:
+        with unbroken():
+            part.write_bytes(whole.getbuffer())
+            part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StorageError(f"{path}: cannot be written ({error.strerror}); what stood there is as it was") from error
+
+
+@contextmanager
+def kept(trainer: Any, checkpoint: Path) -> Iterator[None]:
+    """A training that Ctrl-C stops in here is saved first, and says where it stands."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        trainer.save(checkpoint)
+        told(trainer.ranks, f"\nstopped at {trainer.where}, saved in {checkpoint}; the same command goes on from there")
+        raise
+
+
+def told(ranks: Ranks, text: str) -> None:
+    """Once, whatever the number of ranks."""
+    if ranks.first:
+        print(text, file=sys.stderr)
 
 
 def limit(threads: int) -> None:
@@ -117,13 +187,59 @@ def limit(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
+def made_for(recipe: Settings) -> dict[str, Any]:
+    """What weights are of, by keys of the recipe: its labels, its net and, of a classifier, its input."""
+    said = recipe.model_dump(mode="json", include={"labels", "net", "input"})
+    labels = said.pop("labels")
+    every = {f"{part}.{key}": value for part, keys in said.items() for key, value in keys.items()}
+    return {"labels": labels} | {key: value for key, value in every.items() if key != "input.name"}
+
+
+def check(state: dict[str, Any], recipe: Settings, checkpoint: Path) -> None:
+    """BackendError where a checkpoint says that its weights are of another recipe; old ones say nothing."""
+    said = state.get("made_for", {})
+    for key, wanted in made_for(recipe).items():
+        if said.get(key, wanted) != wanted:
+            raise BackendError(
+                f"{checkpoint}: was trained with {key} {said[key]}, and the recipe has {wanted}; "
+                "give the recipe that it was trained by, or another checkpoint"
+            )
+
+
+def weights(checkpoint: Path, recipe: Settings) -> dict[str, Any]:
+    """The averaged net's. BackendError where they are of another recipe."""
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    found: dict[str, Any] = state["ema"]
+    check(state, recipe, checkpoint)
+    return found
+
+
+def beginning(path: Path) -> dict[str, Any]:
+    """The weights of what a recipe names in `start:`. ConfigError where it is no checkpoint."""
+    try:
+        found: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")["ema"]
+    except NO_CHECKPOINT:
+        wanted = "give one that `smartbox lab train` or `smartbox lab restore` wrote"
+        raise ConfigError([Problem("start", f"{path} is no checkpoint; {wanted}")]) from None
+    return found
+
+
 def resumed(trainer: Any, out: Path, threads: int, ranks: Ranks) -> Path:
-    """`out` made, torch's threads set (0: its own choice), `trainer` taken up where it stopped; its checkpoint."""
+    """`out` made, torch's threads set (0: its own choice), `trainer` taken up where it stopped; its checkpoint.
+
+    BackendError where that holds weights alone, or is of another recipe.
+    """
     limit(threads)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
     found = ranks.first and checkpoint.exists()
     state = ranks.tell(torch.load(checkpoint, weights_only=True, map_location="cpu") if found else None)
     if state:
+        check(state, trainer.recipe, checkpoint)
+        if "net" not in state:
+            raise BackendError(
+                f"{checkpoint}: holds weights to begin with, and no training to go on with; name it in the recipe's "
+                "`start:`, and give another directory"
+            )
         trainer.resume(state)
     return checkpoint

@@ -1,8 +1,14 @@
 """The command line as a person meets it, for what needs torch."""
 
+import os
+import signal
+from pathlib import Path
+from threading import Thread
+from time import sleep
+
 from tests.cli.conftest import smartbox
 
-__all__ = ["EARS", "smartbox"]
+__all__ = ["EARS", "smartbox", "stop_at"]
 
 EARS = """
 task: sound
@@ -16,3 +22,14 @@ data:
 schedule: {batch: 4, steps: 3}
 """
 """A recipe of a sound net that is trained within seconds, on what needs no recordings."""
+
+
+def stop_at(table: Path, rows: int) -> None:
+    """Ctrl-C as soon as `table` has so many rows."""
+
+    def watch() -> None:
+        while not table.exists() or len(table.read_text().splitlines()) <= rows:
+            sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    Thread(target=watch, daemon=True).start()

@@ -1,19 +1,24 @@
 """Training: it runs, learns, keeps a curve, and goes on from its checkpoint."""
 
 import csv
+import re
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from smartbox.bundle import Bundle
-from smartbox.errors import ConfigError, SourceError
-from smartbox.lab import boxtable, pseudo, simulated, teacher
-from smartbox.lab.recipe import DataSet, Recipe, Stage
-from smartbox.lab.train_detect import prepare, rate, train
-from smartbox.lab.training import Average
+from smartbox.errors import BackendError, ConfigError, SourceError, StorageError
+from smartbox.lab import boxtable, export, pseudo, simulated, standin, teacher
+from smartbox.lab.curve import draw
+from smartbox.lab.recipe import DataSet, Recipe, Stage, read
+from smartbox.lab.train_detect import COCO, FEATURES, prepare, rate, train
+from smartbox.lab.training import Average, DivergedError, save
+from tests.lab.conftest import stop_at
 
 
 @pytest.fixture
@@ -157,6 +162,131 @@ def test_a_table_for_a_label_that_is_none_is_refused(recipe: Recipe, tmp_path: P
         Recipe.model_validate({**recipe.model_dump(), "data": [data]})
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"labels": []}, "labels.*must not be empty"),
+        ({"labels": ["square", "square"]}, "labels.*square stands twice"),
+        ({"name": "../up"}, "name.*pattern"),
+        ({"groups": {"flat": ["cat"]}}, "groups.flat: 'cat' is none of the labels square"),
+        ({"decoding": {"label_thresholds": {"cat": 0.5}}}, "decoding.label_thresholds: 'cat' is none of the labels"),
+        ({"decoding": {"score_threshold": 1.0}}, "decoding.score_threshold.*less than 1"),
+        ({"data": []}, "data.*must not be empty"),
+        ({"data": [{"folder": "x", "open": ["cat"]}]}, "data.0.open: 'cat' is none of the labels"),
+        ({"data": [{"folder": "x", "ambiguous": {"p": ["square", "cat"]}}]}, "data.0.ambiguous.p: 'cat' is none"),
+        ({"data": [{"folder": "x", "repeat": {"p": 0}}]}, "data.0.repeat.p.*greater than 0"),
+        ({"data": [{"folder": "x", "share": float("inf")}]}, "data.0.share.*finite"),
+        ({"stages": []}, "stages.*must not be empty"),
+        ({"stages": [{"size": []}]}, "stages.0.size.*must not be empty"),
+        ({"stages": [{"size": [32]}]}, "size 32 leaves the coarsest scale no cell; train on 64 or more"),
+        ({"stages": [{"minutes": 0}]}, "stages.0.minutes.*greater than 0"),
+        ({"stages": [{"lr": -1}]}, "stages.0.lr.*greater than or equal to 0"),
+        ({"stages": [{"scale": [1.6, 0.5]}]}, "scale: 1.6 to 0.5 is no range"),
+        ({"net": {"stem": -1}}, "net.stem.*greater than 0"),
+    ],
+)
+def test_a_recipe_that_cannot_work_is_refused(recipe: Recipe, changes: dict[str, object], why: str) -> None:
+    with pytest.raises(ValidationError, match=re.compile(why, re.DOTALL)):
+        Recipe.model_validate(recipe.model_dump() | changes)
+
+
+def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("name: tiny\nseed: 1\nseed: 2\n")
+    with pytest.raises(ConfigError, match=r"recipe\.yaml: .*the key seed stands twice.*line 3"):
+        read(tmp_path / "recipe.yaml")
+
+
 def test_a_recipe_without_a_table_is_written_as_ever(recipe: Recipe) -> None:
     """`lab compare` knows finished runs by what is written."""
     assert set(recipe.model_dump()["data"][0]) & {"boxed", "label"} == set()
+
+
+def curve(run: Path) -> list[dict[str, str]]:
+    with (run / "curve.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def changed(recipe: Recipe, **stage: object) -> Recipe:
+    """`recipe` with other settings of its only stage."""
+    return recipe.model_copy(update={"stages": (recipe.stages[0].model_copy(update=stage),)})
+
+
+def test_a_training_that_is_stopped_keeps_what_it_did(
+    recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, longer = tmp_path / "run", changed(recipe, steps=80)
+    stop_at(run / "curve.csv", 1)
+    with pytest.raises(KeyboardInterrupt):
+        train(longer, run)
+    done = torch.load(run / "checkpoint.pt", weights_only=True)["at"][1]
+    assert 20 <= done < 80
+    said = capsys.readouterr().err
+    assert f"stopped at stage 0, step {done}" in said
+    assert "the same command goes on from there" in said
+    with (run / "curve.csv").open("a") as file:  # as a process that was killed leaves it
+        file.write("0,100,1,1e-3,1.0,1.0,1.0\n0,1")
+    assert torch.load(train(longer, run), weights_only=True)["at"] == [1, 0, 80]
+    assert [row["step"] for row in curve(run)] == ["20", "40", "60", "80"]
+
+
+def test_a_finished_training_says_so(recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(changed(recipe, steps=2), tmp_path / "run")
+    capsys.readouterr()
+    train(changed(recipe, steps=4), tmp_path / "run")
+    assert "its stages are all finished already; add one to train on" in capsys.readouterr().err
+
+
+def test_a_training_that_runs_away_is_stopped(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match=r"stage 0, step \d+: loss or gradient is no finite .* rate of 1.00e\+30"):
+        train(changed(recipe, lr=1e30, lr_end=1e30, warmup=1), tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_a_curve_of_zeros_and_of_no_numbers_can_be_drawn(tmp_path: Path) -> None:
+    (tmp_path / "curve.csv").write_text("step,lr,box,class\n20,1,0.0,nan\n40,1,0.0,nan\n")
+    draw(tmp_path / "curve.csv", tmp_path / "curve.png", ("box", "class"))
+    assert cv2.imread(str(tmp_path / "curve.png")) is not None
+
+
+def test_a_disk_that_is_full_leaves_the_old_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save({"at": 1}, path)
+    path.with_suffix(".part").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=r"checkpoint\.pt: cannot be written \(No space left on device\)"):
+        save({"at": 2}, path)
+    assert torch.load(path)["at"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_checkpoint_goes_on_only_by_what_it_was_trained_for(recipe: Recipe, tmp_path: Path) -> None:
+    run, short = tmp_path / "run", changed(recipe, steps=1)
+    checkpoint = train(short, run)
+    other = short.model_copy(update={"labels": ("circle",)})
+    for use in (partial(train, out=run), partial(export.restore, checkpoint=checkpoint)):
+        with pytest.raises(
+            BackendError, match=r"was trained with labels \['square'\], and the recipe has \['circle'\]"
+        ):
+            use(other)
+    teacher = standin.yolox(tmp_path / "teacher.onnx", FEATURES // 2, COCO)
+    with pytest.raises(BackendError, match="distil: this run was begun without it"):
+        train(short.model_copy(update={"distil": teacher}), run)
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save({"ema": state["ema"]}, checkpoint)  # as `lab restore` writes it
+    assert export.restore(other, checkpoint)
+    with pytest.raises(BackendError, match=r"holds weights to begin with, .* name it in the recipe's `start:`"):
+        train(short, run)
+    assert train(short.model_copy(update={"start": checkpoint}), tmp_path / "next").exists()
+
+
+def test_what_cannot_be_begun_with_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    text, wide = tmp_path / "x.txt", tmp_path / "wide.pt"
+    text.write_text("hello")
+    torch.save({"ema": recipe.net.build(2).state_dict()}, wide)
+    for key, path, why in (
+        ("start", text, "is no checkpoint; give one that"),
+        ("start", wide, "blocks and classes must be equal"),
+        ("distil", text, "is no ONNX file; give an export of YOLOX-nano"),
+        ("distil", standin.yolox(tmp_path / "small.onnx", 8, 3), "has 16 features and 3 classes, YOLOX-nano 128"),
+    ):
+        with pytest.raises(ConfigError, match=rf"^{key}: .*{path.name}.* ?{why}"):
+            train(recipe.model_copy(update={key: path}), tmp_path / "run")

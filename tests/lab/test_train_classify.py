@@ -1,6 +1,7 @@
 """Training a classifier: it learns, repeats itself, goes on from its checkpoint, and says what is wrong in a recipe."""
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from pydantic import ValidationError
 
-from smartbox.errors import ConfigError
-from smartbox.lab import crops
+from smartbox.errors import BackendError, ConfigError
+from smartbox.lab import crops, export_classify
 from smartbox.lab.export_classify import input_spec
 from smartbox.lab.recipe_classify import ClassifyRecipe, read, task_of
 from smartbox.lab.sets import build
 from smartbox.lab.train_classify import Batches, gather, normalise, plain, train
 from smartbox.preprocess import prepare
+from tests.lab.conftest import stop_at
 
 NET = {"spec": {"stem": 8, "stages": [16, 24, 32], "widths": [8, 8, 16], "blocks": [1, 1, 1]}, "expand": 32}
 Make = Callable[..., ClassifyRecipe]
@@ -78,6 +81,64 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(make: Make, tmp_path: Path)
     assert torch.equal(weights(whole), weights(train(make(schedule=schedule), tmp_path / "again", threads=1)))
     other = train(make(schedule=schedule, seed=2), tmp_path / "other", threads=1)
     assert not torch.equal(weights(whole), weights(other))
+
+
+def test_ctrl_c_costs_no_step_and_a_finished_run_is_left_as_it_is(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, run = make(), tmp_path / "run"
+    stop_at(run / "curve.csv", 1)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, run, threads=1)
+    assert re.search(r"stopped at step [2-5]\d, saved in ", capsys.readouterr().err)
+    assert torch.equal(weights(train(recipe, run, threads=1)), weights(train(recipe, tmp_path / "whole", threads=1)))
+    curve = (run / "curve.csv").read_bytes()
+    assert [row["step"] for row in csv.DictReader(curve.decode().splitlines())] == ["20", "40", "60", "60"]
+    train(recipe, run, threads=1)
+    assert "its 60 steps are finished already; raise `schedule.steps`" in capsys.readouterr().err
+    assert (run / "curve.csv").read_bytes() == curve
+
+
+def test_a_checkpoint_is_of_its_labels_and_its_input(make: Make, tmp_path: Path) -> None:
+    schedule = {"batch": 4, "steps": 1}
+    checkpoint = train(make(schedule=schedule), tmp_path / "run", threads=1)
+    for changes, why in (
+        ({"labels": ["red", "blue"]}, r"labels \['blue', 'red'\], and the recipe has \['red', 'blue'\]"),
+        ({"input": {"shape": [32, 32, 3], "resize": "letterbox"}}, "input.resize stretch, and the recipe has letterbox"),
+    ):
+        other = make(schedule=schedule, **changes)
+        with pytest.raises(BackendError, match=why):
+            export_classify.restore(other, checkpoint)
+        with pytest.raises(BackendError, match=why):
+            train(other, tmp_path / "run", threads=1)
+    assert export_classify.restore(make(input={"shape": [32, 32, 3], "name": "crop"}), checkpoint)
+
+
+def test_weights_of_another_net_are_nothing_to_begin_with(make: Make, tmp_path: Path) -> None:
+    torch.save({"ema": {"stem.weight": torch.ones(3, 3)}}, tmp_path / "other.pt")
+    with pytest.raises(ConfigError, match=r"^start: .*other\.pt is of another net: none of its layers fits"):
+        train(make(start=tmp_path / "other.pt"), tmp_path / "run", threads=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"labels": ["a"]}, "labels"),
+        ({"labels": ["a", "a"]}, "labels.*a stands twice"),
+        ({"name": "../up"}, "name.*pattern"),
+        ({"groups": {"warm": ["red", "pink"]}}, "groups.warm: 'pink' is none of the labels blue, red"),
+        ({"input": {"shape": [0, 32, 3]}}, "input.shape.0.*greater than 0"),
+        ({"input": {"shape": [32, 32, 1]}}, "BGR has 3 channels, the shape 1"),
+        ({"input": {"mean": 114.5}}, "input.mean: is 114.5; of pictures it is a whole number"),
+        ({"input": {"colour": None}}, "input.colour: None with shape .*: the lab trains on BGR"),
+        ({"schedule": {"minutes": 0}}, "schedule.minutes.*greater than 0"),
+        ({"schedule": {"lr": float("nan")}}, "schedule.lr.*finite"),
+        ({"weight_decay": -1}, "weight_decay.*greater than or equal to 0"),
+    ],
+)
+def test_a_recipe_that_cannot_work_is_refused(make: Make, changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=re.compile(why, re.DOTALL)):
+        make(**changes)
 
 
 def test_one_channel_and_floats_are_inputs_too(make: Make) -> None:
