@@ -104,7 +104,10 @@ def test_a_checkpoint_is_of_its_labels_and_its_input(make: Make, tmp_path: Path)
     checkpoint = train(make(schedule=schedule), tmp_path / "run", threads=1)
     for changes, why in (
         ({"labels": ["red", "blue"]}, r"labels \['blue', 'red'\], and the recipe has \['red', 'blue'\]"),
-        ({"input": {"shape": [32, 32, 3], "resize": "letterbox"}}, "input.resize stretch, and the recipe has letterbox"),
+        (
+            {"input": {"shape": [32, 32, 3], "resize": "letterbox"}},
+            "input.resize stretch, and the recipe has letterbox",
+        ),
     ):
         other = make(schedule=schedule, **changes)
         with pytest.raises(BackendError, match=why):
