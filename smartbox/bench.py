@@ -270,9 +270,10 @@ def _opens(bundle: Bundle, name: str, trials: Trials) -> bool:
     key = _trial(bundle, name)
     if trials.deadly(key):
         return False
+    settings: Any = _plugin(name)()
     trials.begin(key)
     try:
-        _plugin(name)().open(bundle).close()
+        settings.open(bundle).close()
     except BackendError:
         return False
     finally:
