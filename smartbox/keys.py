@@ -46,7 +46,7 @@ class PublicKey:
     @classmethod
     def parse(cls, text: str, kind: Kind) -> "PublicKey":
         """`x25519:BASE64`; what stands behind a blank is a comment. SealError, which never tells the text."""
-        if _PRIVATE.search(text):
+        if holds_private(text):
             raise SealError("this is a private key; give the .pub")
         word = (text.split() or [""])[0]
         found, _, code = word.partition(":")
@@ -63,7 +63,7 @@ class PublicKey:
     @classmethod
     def read(cls, text: str, kind: Kind) -> "PublicKey":
         """From its text, or from a file that holds it. SealError."""
-        if text.startswith(("ed25519:", "x25519:")) or _PRIVATE.search(text):
+        if text.startswith(("ed25519:", "x25519:")) or holds_private(text):
             return cls.parse(text, kind)
         held = _text(Path(text)).strip()
         try:
@@ -163,6 +163,11 @@ PublisherText = Annotated[str, _checked("ed25519")]
 ReaderText = Annotated[str, _checked("x25519")]
 
 
+def holds_private(text: str) -> bool:
+    """Whether a private key stands in it."""
+    return _PRIVATE.search(text) is not None
+
+
 def new_key(kind: Kind) -> bytes:
     """A fresh private key as PEM."""
     made = Ed25519PrivateKey.generate() if kind == "ed25519" else X25519PrivateKey.generate()
@@ -182,7 +187,7 @@ def read_key(path: Path) -> bytes:
 
 
 def _text(path: Path) -> str:
-    if _PRIVATE.search(str(path)):
+    if holds_private(str(path)):
         raise SealError("this is a private key itself; give the file that holds it")
     try:
         with path.open(encoding="utf-8") as file:

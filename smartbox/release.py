@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from smartbox.bundle import MANIFEST, MAX_BYTES, Bundle, parse, text_of
 from smartbox.errors import BackendError
 from smartbox.keyring import Keyring
-from smartbox.keys import PublicKey, SealError, SigningKey
+from smartbox.keys import PublicKey, SealError, SigningKey, holds_private
 from smartbox.manifest import Manifest, RelativePath, Release
 from smartbox.sealed import CHUNK, Label, SealedFile, joined, seal
 
@@ -30,6 +30,7 @@ _SIGNS = b"smartbox manifest 1\n"
 _SIGNATURE = re.compile(rb'\n  key: "([0-9a-f]{16})"\n(  signature: "([A-Za-z0-9+/]{86}==)"\n)\Z')
 _TABLE = TypeAdapter(dict[RelativePath, int])
 _PIECE = 1 << 20
+_PAPERS = re.compile(r"[^.].*\.(md|txt|yaml|tsv)|(LICEN[CS]E|COPYING|NOTICE)[^/]*")  # beside what the manifest names
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +45,33 @@ class Terms:
 def seal_bundle(
     bundle: Bundle, target: Path, signer: SigningKey, readers: Sequence[PublicKey], terms: Terms, chunk: int = CHUNK
 ) -> Manifest:
-    """Write the bundle of a directory as one sealed file; returns its manifest. BackendError when it is not whole."""
+    """Write the bundle of a directory as one sealed file, and read that back; returns its manifest.
+
+    What the manifest names goes in, and papers that lie beside it. BackendError when the bundle is not whole, or a key
+    lies among them; SealError when no box could open what was written.
+    """
     if wrong := bundle.verify():
         raise BackendError("\n".join(wrong))
-    paths = sorted(p for p in bundle.path.rglob("*") if p.is_file() and not p.name.startswith("."))
-    sums = {p.relative_to(bundle.path).as_posix(): _sha256(p.read_bytes()) for p in paths if p.name != MANIFEST}
-    raw = _signed(bundle.manifest, sums, signer, terms)
+    manifest = bundle.manifest.model_copy(update={"release": None})
+    sums = {path: _sha256((bundle.path / path).read_bytes()) for path in _packed(bundle.path, manifest)}
+    raw = _signed(manifest, sums, signer, terms)
     label = Label("bundle", bundle.name, bundle.manifest.version)
     with target.open("wb") as file:
-        seal(joined(_pieces(bundle.path, raw, sums)), file, label, readers, chunk)
-    return parse(raw, MANIFEST)
+        secret = seal(joined(_pieces(bundle.path, raw, sums)), file, label, readers, chunk)
+    written = _checked(SealedFile.reopen(target, secret), [signer.public])
+    if wrong := written.verify():
+        raise BackendError("\n".join(wrong))
+    return written.manifest
+
+
+def _packed(directory: Path, manifest: Manifest) -> list[str]:
+    """The files that are sealed beside the manifest, in order. BackendError where one of them holds a private key."""
+    papers = {path.name for path in directory.iterdir() if path.is_file() and _PAPERS.fullmatch(path.name)}
+    papers -= {MANIFEST}
+    for name in sorted(papers):
+        if holds_private((directory / name).read_bytes().decode("latin-1")):
+            raise BackendError(f"{directory / name} holds a private key; move it away, then seal")
+    return sorted(papers | set(_sums(manifest)))
 
 
 def _signed(manifest: Manifest, sums: Mapping[str, str], signer: SigningKey, terms: Terms) -> bytes:
@@ -65,7 +83,7 @@ def _signed(manifest: Manifest, sums: Mapping[str, str], signer: SigningKey, ter
         files={path: value for path, value in sums.items() if path not in named},
     )
     part = yaml.safe_dump({"release": release.model_dump(mode="json", exclude_none=True)}, sort_keys=False)
-    text = f'{text_of(manifest.model_copy(update={"release": None}))}{part}  key: "{signer.public.id}"\n'.encode()
+    text = f'{text_of(manifest)}{part}  key: "{signer.public.id}"\n'.encode()
     return text + b'  signature: "%s"\n' % base64.b64encode(signer.sign(_SIGNS + text))
 
 
@@ -85,7 +103,14 @@ def open_bundle(path: Path, keyring: Keyring) -> Bundle:
 
     SealError says what is wrong. Nothing of it is written anywhere; what the bundle hands out is decrypted anew.
     """
-    sealed = SealedFile.open(path, keyring.opening())
+    bundle = _checked(SealedFile.open(path, keyring.opening()), keyring.publishers)
+    _check_hardware(bundle.manifest, path)
+    return bundle
+
+
+def _checked(sealed: SealedFile, publishers: Sequence[PublicKey]) -> Bundle:
+    """Every byte, the signature, every sum."""
+    path = sealed.path
     if sealed.head.kind != "bundle":
         raise SealError(f"{path} is a sealed {sealed.head.kind}, no model")
     parts = _scan(sealed)
@@ -93,12 +118,11 @@ def open_bundle(path: Path, keyring: Keyring) -> Bundle:
     if head is None or head.size > MAX_BYTES:
         raise SealError(f"{path} holds no {MANIFEST}")
     raw = sealed.read(head.offset, head.size)
-    _check_signature(raw, path, keyring.publishers)
+    _check_signature(raw, path, publishers)
     manifest = parse(raw, f"{path}: {MANIFEST}")
     if (manifest.name, manifest.version) != (sealed.head.name, sealed.head.version):
         raise SealError(f"{path} says {sealed.head.name} {sealed.head.version}, its manifest {manifest.name}")
     _check_sums(manifest, parts, path)
-    _check_hardware(manifest, path)
     return Bundle(path, manifest, _sha256(raw), _Contents(sealed, parts))
 
 

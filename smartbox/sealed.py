@@ -12,7 +12,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -64,17 +64,13 @@ class Label:
     version: str = ""
 
 
-def seal(source: BinaryIO, target: BinaryIO, label: Label, readers: Sequence[PublicKey], chunk: int = CHUNK) -> None:
-    """Copy `source` to `target` sealed for the readers, one chunk in memory at a time."""
+def seal(source: BinaryIO, target: BinaryIO, label: Label, readers: Sequence[PublicKey], chunk: int = CHUNK) -> bytes:
+    """Copy `source` to `target` sealed for the readers, one chunk in memory at a time.
+
+    Returns the data key, with which who sealed it can read it back. SealError where the label does not fit.
+    """
     secret = AESGCM.generate_key(256)
-    head = Head(
-        kind=label.kind,
-        name=label.name,
-        version=label.version,
-        chunk=chunk,
-        nonce=os.urandom(8).hex(),
-        keys=tuple(_wrapped(reader, secret) for reader in dict.fromkeys(readers)),
-    )
+    head = _head(label, chunk, tuple(_wrapped(reader, secret) for reader in dict.fromkeys(readers)))
     text = head.model_dump_json().encode()
     start = MARK + len(text).to_bytes(4, "big") + text
     target.write(start)
@@ -84,8 +80,19 @@ def seal(source: BinaryIO, target: BinaryIO, label: Label, readers: Sequence[Pub
         following = source.read(chunk) if len(plain) == chunk else b""
         target.write(cipher.encrypt(number, plain, last=not following))
         if not following:
-            return
+            return secret
         number, plain = number + 1, following
+
+
+def _head(label: Label, chunk: int, keys: tuple[Wrapped, ...]) -> Head:
+    try:
+        return Head(**asdict(label), chunk=chunk, nonce=os.urandom(8).hex(), keys=keys)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        where = ".".join(map(str, wrong["loc"]))
+        raise SealError(
+            f"cannot be sealed as {label.name[:80]!r} {label.version[:80]!r}: {where}: {wrong['msg']}"
+        ) from None
 
 
 def seal_bytes(content: bytes, label: Label, readers: Sequence[PublicKey]) -> bytes:
@@ -127,7 +134,7 @@ class SealedFile:
 
         The other chunks are checked as they are read.
         """
-        head, start, body = _start(path)
+        head, _, _ = _start(path)
         mine = next((wrapped for wrapped in head.keys if wrapped.id == key.public.id), None)
         if mine is None:
             named = ", ".join(wrapped.id for wrapped in head.keys[:4]) + (" …" if len(head.keys) > 4 else "")
@@ -136,6 +143,12 @@ class SealedFile:
             secret = key.unwrap(bytes.fromhex(mine.ephemeral), bytes.fromhex(mine.key))
         except SealError as error:
             raise SealError(f"{path} was changed: {error}") from error
+        return cls.reopen(path, secret)
+
+    @classmethod
+    def reopen(cls, path: Path, secret: bytes) -> "SealedFile":
+        """The same with the data key itself."""
+        head, start, body = _start(path)
         count = max(1, -(-body // (head.chunk + TAG)))
         file = cls(path, head, max(0, body - count * TAG), _Cipher(secret, head, start), len(start), count)
         file._chunk(count - 1)

@@ -13,10 +13,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from smartbox import bundle as bundles
 from smartbox import plugins
 from smartbox.bundle import MANIFEST, Bundle
 from smartbox.errors import BackendError, ConfigError
-from smartbox.keys import SealError
+from smartbox.keys import SealError, new_key
 from smartbox.release import open_bundle
 from smartbox.sealed import Label, SealedFile, seal_bytes
 from smartbox.shelf import Shelf
@@ -225,6 +226,37 @@ def test_a_bundle_that_is_not_whole_is_not_sealed(mine: Shelf, tmp_path: Path) -
     (tmp_path / "tiny" / "tiny.onnx").write_bytes(b"x")
     with pytest.raises(BackendError, match=r"tiny\.onnx has 1 bytes"):
         sealed(broken, tmp_path / "tiny.sealed", LAB, mine)
+
+
+def test_what_the_manifest_names_is_sealed_and_papers_beside_it(mine: Shelf, tmp_path: Path) -> None:
+    """Weights by a link, a hidden golden file, a path with a dot; no key, no earlier sealed file, no left-overs."""
+    bundle = tiny.write(tmp_path / "tiny", "onnxruntime")
+    directory, golden = bundle.path, bundle.manifest.golden
+    assert golden is not None
+    (tmp_path / "elsewhere").mkdir()
+    (directory / "tiny.onnx").rename(tmp_path / "elsewhere" / "tiny.onnx")
+    (directory / "weights").symlink_to(tmp_path / "elsewhere")
+    (directory / "golden.npz").rename(directory / ".golden.npz")
+    files = {"onnxruntime": bundle.manifest.files["onnxruntime"].model_copy(update={"path": "./weights/tiny.onnx"})}
+    golden = golden.model_copy(update={"path": ".golden.npz"})
+    bundle = bundles.write(directory, bundle.manifest.model_copy(update={"files": files, "golden": golden}))
+    for name in ("REPORT.md", "LICENSE", "lab.key", "tiny.onnx~", ".hidden.txt"):
+        (directory / name).write_text("x")
+    for seq in (1, 2):
+        opened = open_bundle(sealed(bundle, directory / "tiny.sealed", LAB, mine, seq=seq), mine.keyring)
+        assert opened.verify() == []
+        release = opened.manifest.release
+        assert release is not None and sorted(release.files) == ["LICENSE", "REPORT.md", "labels.txt"]
+    (directory / "notes.txt").write_bytes(new_key("ed25519"))
+    with pytest.raises(BackendError, match=r"notes\.txt holds a private key"):
+        sealed(bundle, directory / "tiny.sealed", LAB, mine)
+
+
+def test_a_label_that_no_box_could_read_is_not_sealed(mine: Shelf, tmp_path: Path) -> None:
+    bundle = tiny.write(tmp_path / "tiny", "onnxruntime")
+    bundle = bundles.write(bundle.path, bundle.manifest.model_copy(update={"version": "1" * 256}))
+    with pytest.raises(SealError, match=r"cannot be sealed as 'tiny' '111.*: version: .* at most 255"):
+        sealed(bundle, tmp_path / "tiny.sealed", LAB, mine)
 
 
 def test_the_manifest_stays_a_readable_yaml_file(plain: Bundle, mine: Shelf, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def seed(text: str) -> int:
 
 
 def not_after(text: str) -> str:
-    """A date, or a moment with its time zone -> ISO 8601 in UTC; a date means its end."""
+    """A date to come, or a moment with its time zone -> ISO 8601 in UTC; a date means its end."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -52,7 +52,13 @@ def not_after(text: str) -> str:
     if len(text) <= len("2027-11-24"):
         moment = moment.replace(hour=23, minute=59, second=59)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if moment <= datetime.now(UTC):
+        raise argparse.ArgumentTypeError(f"{text!r}: is over already, so no box would take it; give a time to come")
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise argparse.ArgumentTypeError(f"{text!r}: is after the year 9999, the last one") from None
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _is_number(text: str) -> bool:
