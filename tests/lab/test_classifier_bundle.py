@@ -19,7 +19,7 @@ labels: [free, occupied]
 net: {options: {spec: {stem: 8, stages: [16, 24, 32], widths: [8, 8, 16], blocks: [1, 1, 1]}, expand: 32}}
 input: {shape: [32, 32, 3]}
 data: [{type: slots, size: 32, folder: FOLDER, held_out: [b]}]
-schedule: {batch: 8, steps: 60, lr: 5.0e-3, warmup: 5}
+schedule: {batch: 8, steps: 120, lr: 5.0e-3, warmup: 5}
 ema: 0.9
 """
 SLOTS = {f"P{i}": [[x, 0.2], [x + 0.2, 0.2], [x + 0.2, 0.8], [x, 0.8]] for i in range(4) for x in [0.05 + 0.23 * i]}
