@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from smartbox import __version__, commands
-from smartbox.commands._args import UsageError
+from smartbox.commands._args import Parser, UsageError
 from smartbox.errors import ConfigError, SmartboxError
 from smartbox.secrets import redact
 from smartbox.supervise import chain
@@ -53,7 +53,7 @@ def parser(wanted: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The whole parser. Only the module of the `wanted` command is imported, so that a box starts quickly."""
     top = argparse.ArgumentParser(prog="smartbox", description="Cameras and microphones in, durable events out.")
     top.add_argument("--version", action="version", version=f"smartbox {__version__}")
-    sub = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    sub = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     known = [m.name for m in pkgutil.iter_modules(commands.__path__) if not m.name.startswith("_")]
     everything = not set(wanted) & set(known)
     for name in sorted(known, key=lambda n: ORDER.index(n) if n in ORDER else len(ORDER)):

@@ -2,13 +2,30 @@
 
 import argparse
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from smartbox.settings import parse_duration
 
 
 class UsageError(Exception):
     """The arguments do not fit together, or not the configuration."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Options may stand before any number of words, too: argparse itself takes such words as none at an option."""
+
+    _inside = False
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        if self._inside or not any(action.nargs == "*" for action in self._get_positional_actions()):
+            return super().parse_known_args(args, namespace)
+        self._inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
 
 
 def duration(text: str) -> float:

@@ -254,6 +254,11 @@ def test_verify_takes_a_file_that_lies_here(lab: Lab) -> None:
     said = lab.models("verify", name, "--json")
     assert said.code == 0, said.out
     assert [row["name"] for row in said.document["bundles"]] == ["eyes"]
+    for words in (["--json", name], [name, "--json"], ["-c", lab.site.config, name]):
+        said = lab.smartbox("models", "verify", "-c", lab.site.config, *words)
+        assert said.code == 0 and "eyes" in said.out, said.err
+    said = lab.smartbox("models", "verify", "--jsom", name)
+    assert (said.code, "unrecognized arguments: --jsom" in said.err) == (2, True)
     said = lab.models("verify", "~nosuch/eyes", "--json")
     assert (said.code, "no such home directory" in said.out) == (1, True)
 
