@@ -198,7 +198,7 @@ class SealedFile:
             if other != number and any(self._cipher.fits(other, stored, last) for last in (False, True)):
                 return f"has its parts in another order: part {other + 1} stands at {number + 1}"
         if len(stored) < self.head.chunk + TAG:
-            return f"was changed or cut off: {where} does not fit its seal"
+            return f"was changed or cut off, or goes on after its end: {where} does not fit its seal"
         return f"was changed: {where} does not fit its seal"
 
 

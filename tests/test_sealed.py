@@ -63,7 +63,7 @@ def test_cut_off_anywhere_is_refused(length: int, tmp_path: Path) -> None:
 @ours
 @given(more=st.binary(min_size=1, max_size=300))
 def test_anything_behind_the_end_is_refused(more: bytes, tmp_path: Path) -> None:
-    with pytest.raises(SealError, match=r"changed|goes on"):
+    with pytest.raises(SealError, match="goes on after its end"):
         plain(tmp_path / "file", WHOLE + more)
 
 
@@ -124,5 +124,5 @@ def test_what_can_be_read_without_a_key(tmp_path: Path) -> None:
 
 def test_a_name_that_leads_elsewhere_is_no_name(tmp_path: Path) -> None:
     for name in ("../x", "a/b", "..", "", ".hidden"):
-        with pytest.raises(ValueError, match="name"):
+        with pytest.raises(SealError, match="name"):
             seal_bytes(CONTENT, Label("picture", name), [BOX.public])
