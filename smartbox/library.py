@@ -31,7 +31,7 @@ class Library:
         An installed release that kills the process gives way to what was there before, where there is such a thing.
         """
         if "/" in name_or_path or name_or_path.startswith("."):
-            return self._at(Path(name_or_path).expanduser(), sealed_only), []
+            return self._at(bundles.at(name_or_path), sealed_only), []
         refused: list[str] = []
         for unfit in (self._deadly, None):
             refused = []
