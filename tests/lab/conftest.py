@@ -25,7 +25,8 @@ schedule: {batch: 4, steps: 3}
 
 
 def stop_at(table: Path, rows: int) -> None:
-    """Ctrl-C as soon as `table` has so many rows."""
+    """Ctrl-C as soon as `table` has so many rows; heard also where the tests were started to ignore it (`&`)."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def watch() -> None:
         while not table.exists() or len(table.read_text().splitlines()) <= rows:
