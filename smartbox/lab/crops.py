@@ -6,23 +6,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from smartbox.geometry import letterbox
-from smartbox.lab.augment import GREY, degrade, recolour
+from smartbox.lab.augment import degrade, recolour
 from smartbox.lab.data import read_image
 from smartbox.types import Image
 
 
-def fit(image: Image, size: tuple[int, int], resize: str = "stretch") -> Image:
-    """`image` on a canvas of `size` (w, h): stretched, or letterboxed at the top left."""
-    if resize == "stretch":
-        return _shrunk(image, *size)
-    _, (w, h), _ = letterbox((image.shape[1], image.shape[0]), size)
-    canvas = np.full((size[1], size[0], *image.shape[2:]), GREY, np.uint8)
-    canvas[:h, :w] = _shrunk(image, w, h)
-    return canvas
-
-
-def _shrunk(image: Image, width: int, height: int) -> Image:
+def fit(image: Image, size: tuple[int, int]) -> Image:
+    """`image` stretched to `size` (w, h)."""
+    width, height = size
     smaller = image.shape[1] > width or image.shape[0] > height
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)

@@ -14,7 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from smartbox.errors import BackendError, ConfigError
-from smartbox.lab import crops, export_classify
+from smartbox.lab import export_classify
 from smartbox.lab.export_classify import input_spec
 from smartbox.lab.recipe_classify import ClassifyRecipe, read, task_of
 from smartbox.lab.sets import build
@@ -175,8 +175,9 @@ def test_a_misspelt_key_of_a_set_is_named(folder: Path) -> None:
         build({"type": "folder", "foldr": folder}, "data.3")
 
 
-def test_a_letterboxed_crop_stands_at_the_top_left() -> None:
-    out = crops.fit(np.full((10, 20, 3), 7, np.uint8), (8, 8), "letterbox")
+def test_a_letterboxed_crop_stands_at_the_top_left(make: Make) -> None:
+    recipe = make(input={"shape": [8, 8, 3], "resize": "letterbox"})
+    out = recipe.sets[0].plain(np.full((10, 20, 3), 7, np.uint8), (8, 8, 3))
     assert (out[:4] == 7).all()
     assert (out[4:] == 114).all()
 
