@@ -16,7 +16,6 @@ from smartbox.keyring import Keyring
 from smartbox.keys import SealError
 from smartbox.library import Library
 from smartbox.release import SUFFIX
-from smartbox.shelf import Shelf
 
 EXAMPLE = "smartbox models install lrssd-park.sealed -c /etc/smartbox/smartbox.yaml"
 ACTIONS = {
@@ -107,11 +106,7 @@ def _done(args: argparse.Namespace, bundle: Bundle, before: str | None, tried: s
 
 def _show(args: argparse.Namespace) -> int:
     """Every bundle is a row, also one that cannot be opened: the others are still of interest."""
-    if args.config is not None:
-        books = build.library(configuration.load(args.config))
-    else:
-        state = configuration.default_state_dir()
-        books = Library(tuple(build.bundle_dirs(state)), Shelf(state, Keyring(state)))
+    books = build.library_of(configuration.load(args.config) if args.config else None)
     rows = [_opened(name, books, verify=args.action == "verify") for name in args.bundle or _all(books)]
     if args.json:
         print(json.dumps({"bundles": rows}, indent=2))

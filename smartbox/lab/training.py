@@ -19,7 +19,7 @@ from smartbox.lab.parallel import Ranks
 from smartbox.lab.recipe import Mixed, Stage
 from smartbox.settings import Settings
 
-# What torch.load raises, as the file is torn, is none, or holds something else.
+# What torch.load and load_state_dict raise, as the file is torn, is none, or holds something else.
 NO_CHECKPOINT = (OSError, EOFError, RuntimeError, UnpicklingError, AttributeError, KeyError, TypeError, ValueError)
 
 

@@ -7,17 +7,14 @@ SourceError; weights, a BackendError; a place that takes no output, a StorageErr
 import os
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 from smartbox import build
-from smartbox.bundle import MANIFEST, Bundle
+from smartbox.bundle import MANIFEST, Bundle, at
 from smartbox.commands._args import UsageError
 from smartbox.errors import BackendError, ConfigError, SourceError, StorageError
 
 CHECKPOINT = "checkpoint.pt"
-# What torch.load and load_state_dict raise, as the file is torn, is none, or is of another net.
-_NO_CHECKPOINT = (OSError, EOFError, RuntimeError, UnpicklingError, AttributeError, KeyError, TypeError, ValueError)
 
 
 def folder(option: str, path: Path, holds: str) -> None:
@@ -40,12 +37,14 @@ def file(option: str, path: Path, what: str) -> None:
 
 def weights(path: Path, recipe: Path, restore: Callable[[Path], Any]) -> Any:
     """The net that `restore` makes of a checkpoint. BackendError when there is none, or it is of another recipe."""
+    from smartbox.lab.training import NO_CHECKPOINT
+
     wanted = f"give the checkpoint.pt that `smartbox lab train {recipe}` wrote"
     if why := _no_file(path):
         raise BackendError(f"--checkpoint {path}: {why}; {wanted}")
     try:
         return restore(path)
-    except _NO_CHECKPOINT:
+    except NO_CHECKPOINT:
         raise BackendError(f"--checkpoint {path}: holds no net of this recipe; {wanted}") from None
 
 
@@ -58,11 +57,13 @@ def started(recipe: Path, **files: Path | None) -> None:
 
 def resumable(out: Path, recipe: Path, restore: Callable[[Path], Any]) -> None:
     """As `out_folder`. BackendError when the checkpoint that it has already is not one of the recipe."""
+    from smartbox.lab.training import NO_CHECKPOINT
+
     out_folder(out)
     if (out / CHECKPOINT).exists():
         try:
             restore(out / CHECKPOINT)
-        except _NO_CHECKPOINT:
+        except NO_CHECKPOINT:
             why = f"its {CHECKPOINT} holds no net of {recipe}"
             raise BackendError(f"-o {out}: {why}; give another directory, or remove that file") from None
 
@@ -93,7 +94,7 @@ def out_file(path: Path) -> None:
 def to_rewrite(part: str, text: str) -> Bundle:
     """The bundle in a directory. UsageError where only its name is given: it may be one that this box runs."""
     if "/" in text or (Path(text) / MANIFEST).is_file():
-        return Bundle.open(Path(text).expanduser())
+        return Bundle.open(at(text))
     found = build.bundle_of(text)
     raise UsageError(f"{text}: {part} writes a bundle anew where it lies; give its directory, {found.path}")
 
